@@ -1,0 +1,276 @@
+"""Every error that can reach a user, in one tree, each with a stable code that travels.
+
+    SightlineError
+    |-- InputError                  what the caller gave cannot be used
+    |   |-- ImageUnreadable         not a picture, truncated, or a format that we do not read
+    |   |-- ImageTooLarge           more pixels or bytes than the cap
+    |   |-- ManifestInvalid         a catalogue manifest or folder that cannot be indexed
+    |   |-- RecipeInvalid           an export recipe with unknown or impossible settings
+    |   |-- ConfigInvalid           a setting out of range
+    |   `-- TrainingDataTooSmall    too few photographs or classes to train on
+    |-- ProtocolError               bytes on the wire that do not say what they should
+    |   |-- BodyMalformed
+    |   |-- BodyTooLarge
+    |   |-- ProtocolUnknown         a protocol number that this side does not speak
+    |   `-- VersionMismatch         query and index come from bundles that cannot meet
+    |-- AccessError
+    |   |-- KeyMissing
+    |   |-- KeyUnknown
+    |   `-- ScopeMissing
+    |-- BundleError
+    |   |-- BundleNotFound
+    |   |-- BundleCorrupt           a file that does not hash to what the manifest says
+    |   |-- BundleUnsupported       a bundle format newer than this package
+    |   `-- GoldenMismatch          the runtime gives other numbers than the bundle's golden outputs
+    |-- RuntimeFailed               the inference runtime refused or failed
+    |-- ServiceError
+    |   |-- ServiceUnreachable
+    |   |-- ServiceTimeout
+    |   |-- ServiceBusy
+    |   |-- ServiceNotReady
+    |   |-- AnswerMalformed         the service's bytes are not an answer
+    |   `-- ServiceFailed           the service failed inside; the details are in its log
+    |-- StoreError                  the catalogue's database
+    |   |-- StoreUnavailable
+    |   |-- StoreCorrupt
+    |   `-- ItemNotFound
+    |-- IndexFailed                 the vector index refused or failed
+    |-- ExtraMissing                an optional package is not installed
+    `-- PortInUse
+
+A message says what was expected, what came and where; `hint` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SightlineError(Exception):
+    """Base of every error that Sightline raises on purpose.
+
+    `code` never changes once released: apps and dashboards match on it. `http_status` is what the
+    service answers when the error ends a request.
+    """
+
+    code: ClassVar[str] = "E_INTERNAL"
+    http_status: ClassVar[int] = 500
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        text = f"[{self.code}] {self.message}"
+        return f"{text} {self.hint}" if self.hint else text
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the error as it travels: code, message, hint and, when known, the request id."""
+        body = {"code": self.code, "message": self.message, "hint": self.hint}
+        if self.request_id is not None:
+            body["request_id"] = self.request_id
+        return body
+
+
+class InputError(SightlineError):
+    code = "E_INPUT"
+    http_status = 400
+
+
+class ImageUnreadable(InputError):
+    code = "E_IMAGE_UNREADABLE"
+    http_status = 422
+    default_hint = "Give a JPEG, PNG or WebP picture that opens in an image viewer."
+
+
+class ImageTooLarge(InputError):
+    code = "E_IMAGE_TOO_LARGE"
+    http_status = 413
+    default_hint = "Scale the picture down; 1000 pixels on the long side are plenty."
+
+
+class ManifestInvalid(InputError):
+    code = "E_MANIFEST_INVALID"
+    default_hint = "See 'sightline index add --help' for the columns of a manifest."
+
+
+class RecipeInvalid(InputError):
+    code = "E_RECIPE_INVALID"
+    default_hint = "See export/README.md for every key of a recipe."
+
+
+class ConfigInvalid(InputError):
+    code = "E_CONFIG_INVALID"
+
+
+class TrainingDataTooSmall(InputError):
+    code = "E_TRAINING_DATA_TOO_SMALL"
+
+
+class ProtocolError(SightlineError):
+    code = "E_PROTOCOL"
+    http_status = 400
+
+
+class BodyMalformed(ProtocolError):
+    code = "E_BODY_MALFORMED"
+    default_hint = "See shared/README.md for the wire format."
+
+
+class BodyTooLarge(ProtocolError):
+    code = "E_BODY_TOO_LARGE"
+    http_status = 413
+
+
+class ProtocolUnknown(ProtocolError):
+    code = "E_PROTOCOL_UNKNOWN"
+    default_hint = "Upgrade the older of SDK and service."
+
+
+class VersionMismatch(ProtocolError):
+    code = "E_VERSION_MISMATCH"
+    http_status = 409
+    default_hint = "Ship the app with a bundle that the service has an index for, or add that index."
+
+
+class AccessError(SightlineError):
+    code = "E_ACCESS"
+    http_status = 403
+
+
+class KeyMissing(AccessError):
+    code = "E_KEY_MISSING"
+    http_status = 401
+    default_hint = "Send 'Authorization: Bearer <api key>'."
+
+
+class KeyUnknown(AccessError):
+    code = "E_KEY_UNKNOWN"
+    http_status = 401
+    default_hint = "Check the API key; 'sightline key add' makes a new one."
+
+
+class ScopeMissing(AccessError):
+    code = "E_SCOPE_MISSING"
+
+
+class BundleError(SightlineError):
+    code = "E_BUNDLE"
+
+
+class BundleNotFound(BundleError):
+    code = "E_BUNDLE_NOT_FOUND"
+    default_hint = "Give the folder that holds the bundle's manifest.json."
+
+
+class BundleCorrupt(BundleError):
+    code = "E_BUNDLE_CORRUPT"
+    default_hint = "Fetch the bundle again; 'sightline bundle verify' names every damaged file."
+
+
+class BundleUnsupported(BundleError):
+    code = "E_BUNDLE_UNSUPPORTED"
+    default_hint = "Upgrade the sightline package."
+
+
+class GoldenMismatch(BundleError):
+    code = "E_GOLDEN_MISMATCH"
+    default_hint = "Use another runtime version: this one does not compute the bundle's model correctly."
+
+
+class RuntimeFailed(SightlineError):
+    code = "E_RUNTIME_FAILED"
+
+
+class ServiceError(SightlineError):
+    code = "E_SERVICE"
+    http_status = 502
+
+
+class ServiceUnreachable(ServiceError):
+    code = "E_SERVICE_UNREACHABLE"
+    default_hint = "Check the URL and the network; 'sightline serve' starts a service."
+
+
+class ServiceTimeout(ServiceError):
+    code = "E_SERVICE_TIMEOUT"
+    http_status = 504
+    default_hint = "Give the query a longer deadline, or try again on a better network."
+
+
+class ServiceBusy(ServiceError):
+    code = "E_SERVICE_BUSY"
+    http_status = 503
+    default_hint = "Try again after the time that Retry-After names."
+
+
+class ServiceNotReady(ServiceError):
+    code = "E_SERVICE_NOT_READY"
+    http_status = 503
+    default_hint = "Wait until GET /readyz answers 200."
+
+
+class AnswerMalformed(ServiceError):
+    code = "E_ANSWER_MALFORMED"
+    default_hint = "Check that the URL is a Sightline service and not a proxy's error page."
+
+
+class ServiceFailed(ServiceError):
+    code = "E_SERVICE_FAILED"
+    http_status = 500
+    default_hint = "The service's log has the details under the request id."
+
+
+class StoreError(SightlineError):
+    code = "E_STORE"
+
+
+class StoreUnavailable(StoreError):
+    code = "E_STORE_UNAVAILABLE"
+    http_status = 503
+    default_hint = "Check that the data folder is there, writable and not full."
+
+
+class StoreCorrupt(StoreError):
+    code = "E_STORE_CORRUPT"
+    default_hint = "Restore the catalogue from a backup, or index the photographs into a new data folder."
+
+
+class ItemNotFound(StoreError):
+    code = "E_ITEM_NOT_FOUND"
+    http_status = 404
+
+
+class IndexFailed(SightlineError):
+    code = "E_INDEX_FAILED"
+
+
+class ExtraMissing(SightlineError):
+    code = "E_EXTRA_MISSING"
+
+
+class PortInUse(SightlineError):
+    code = "E_PORT_IN_USE"
+
+
+def _tree(root: type[SightlineError]) -> dict[str, type[SightlineError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+BY_CODE: dict[str, type[SightlineError]] = _tree(SightlineError)
+
+
+def from_dict(body: dict[str, str]) -> SightlineError:
+    """Rebuild an error that travelled; a code that this version does not know becomes ServiceFailed."""
+    kind = BY_CODE.get(body.get("code", ""), ServiceFailed)
+    return kind(
+        body.get("message", "the service gave no message"),
+        hint=body.get("hint"),
+        request_id=body.get("request_id"),
+    )
