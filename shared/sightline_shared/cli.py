@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import json
 import sys
 import traceback
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from sightline_shared import environment
+from sightline_shared import __version__, environment
 from sightline_shared.errors import ExtraMissing, SightlineError
 
 
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["--version"], ["-V"]):
-        print(f"sightline {importlib.metadata.version('sightline')}")
+        print(f"sightline {__version__}")
         return 0
     command = next((c for c in COMMANDS if tuple(words[: len(c.words)]) == c.words), None)
     if command is None:

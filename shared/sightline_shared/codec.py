@@ -65,8 +65,8 @@ class Codec:
 
     def rotate(self, vectors: Vectors) -> Vectors:
         """Return R (x - mean) for each row: `(n, d) float32`, distances kept."""
-        rotated: Vectors = (self._rows(vectors) - self.mean) @ self.rotation.T
-        return rotated
+        rotated = (self._rows(vectors) - self.mean) @ self.rotation.T
+        return rotated.astype(np.float32, copy=False)
 
     def encode(self, vectors: Vectors) -> Codes:
         """Return the codes of `vectors` `(n, d) float32` as `(n, m) uint8`."""

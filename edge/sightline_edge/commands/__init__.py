@@ -1,0 +1,1 @@
+"""The SDK's commands; sightline_shared.cli finds them."""

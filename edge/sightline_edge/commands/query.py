@@ -1,0 +1,71 @@
+"""Ask a running service about one or several photographs.
+
+The photograph stays on this machine: the device path runs here and sends one code of 64 bytes.
+
+Examples:
+  sightline query photo.jpg --url http://127.0.0.1:8765 --api-key sk_...
+  SIGHTLINE_API_KEY=sk_... sightline query *.jpg -k 5 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sightline_edge.client import Client
+from sightline_edge.config import Options
+from sightline_shared import environment
+from sightline_shared.errors import SightlineError
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG, PNG or WebP files")
+    parser.add_argument("--url", help=f"the service (default SIGHTLINE_URL, else {DEFAULT_URL})")
+    parser.add_argument("--api-key", help="the API key (default SIGHTLINE_API_KEY)")
+    parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
+    parser.add_argument("-k", type=int, default=10, help="matches to return (default 10)")
+    parser.add_argument("--deadline-ms", type=int, default=2000, help="from the frame to the answer (default 2000)")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    url = args.url or environment.read("SIGHTLINE_URL") or DEFAULT_URL
+    api_key = args.api_key or environment.read("SIGHTLINE_API_KEY")
+    options = Options(k=args.k, deadline_ms=args.deadline_ms)
+    answers: list[dict[str, Any]] = []
+    with Client(url, api_key=api_key, bundle=args.bundle, options=options) as client:
+        for photo in args.photos:
+            try:
+                answers.append({"photo": photo, **client.search(photo).to_dict()})
+            except SightlineError as error:
+                if len(args.photos) == 1:
+                    raise
+                answers.append({"photo": photo, "error": error.to_dict()})
+    return {"ok": not any("error" in answer for answer in answers), "url": url, "answers": answers}
+
+
+def show(result: dict[str, Any]) -> str:
+    return "\n\n".join(_show_answer(answer) for answer in result["answers"])
+
+
+def _show_answer(answer: dict[str, Any]) -> str:
+    if "error" in answer:
+        return f"{answer['photo']}: error [{answer['error']['code']}] {answer['error']['message']}"
+    sent, device_ms = answer["bytes"]["body_up"], sum_device(answer["stages_ms"])
+    lines = [
+        f"{answer['photo']}: {answer['outcome']} (decided by the {answer['decided_by']})"
+        + "".join(f"\n  {reason}" for reason in answer["reasons"])
+    ]
+    lines += [
+        f"  {rank:>2}. {match['score']:.3f}  {match['metadata'].get('title') or match['id']}"
+        for rank, match in enumerate(answer["matches"], 1)
+    ]
+    round_trip = answer["stages_ms"].get("round_trip", 0.0)
+    lines.append(f"  {sent} bytes sent; {device_ms:.1f} ms on the device, {round_trip:.1f} ms round trip")
+    return "\n".join(lines)
+
+
+def sum_device(stages_ms: dict[str, float]) -> float:
+    """Return the milliseconds of the stages that ran on the device."""
+    return sum(ms for stage, ms in stages_ms.items() if stage != "round_trip" and not stage.startswith("cloud."))

@@ -1,0 +1,36 @@
+"""A bundle made ready to run: verified, loaded, proved on its golden vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sightline_edge.config import resolve_bundle
+from sightline_edge.gate import Gate
+from sightline_edge.runtimes import Runtime, load_runtime
+from sightline_edge.runtimes.base import DEFAULT_RUNTIME
+from sightline_shared.bundle import Bundle
+from sightline_shared.codec import Codec
+
+
+@dataclass(frozen=True, eq=False)
+class Device:
+    """Everything that the device path needs. Load one and share it between clients and threads."""
+
+    bundle: Bundle
+    runtime: Runtime
+    gate: Gate
+    codec: Codec
+
+    @classmethod
+    def load(
+        cls, bundle: Bundle | str | Path | None = None, *, runtime: str = DEFAULT_RUNTIME, threads: int = 1
+    ) -> Device:
+        """Open, verify and prove a bundle (None: the SDK's own); raises BundleError or RuntimeFailed."""
+        opened = resolve_bundle(bundle)
+        return cls(
+            bundle=opened,
+            runtime=load_runtime(runtime, opened, threads=threads),
+            gate=Gate.from_bytes(opened.role("gate")),
+            codec=opened.codec,
+        )

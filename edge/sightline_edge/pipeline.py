@@ -1,0 +1,59 @@
+"""The device path, from a frame to the code that is sent: each stage may end it, with a reason an app can show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline_edge import quality
+from sightline_edge.answer import Outcome
+from sightline_edge.device import Device
+from sightline_shared.budget import Budget
+from sightline_shared.preprocess import Frame, load_image, to_tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What the device made of one frame.
+
+    `stop` is set when the device answers by itself, with its `reason`; then `code` is None and nothing may be sent.
+    `embedding` is `(d,) float32` of unit length, `code` the bytes that stand for it.
+    """
+
+    quality: quality.Quality
+    stop: Outcome | None = None
+    reason: str | None = None
+    gate_score: float | None = None
+    embedding: NDArray[np.float32] | None = None
+    code: bytes | None = None
+
+
+def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
+    """Take `frame` through the device path; raises InputError when it is not a picture."""
+    with budget.stage("decode"):
+        image = load_image(frame)
+
+    with budget.stage("preprocess"):
+        tensor = to_tensor(image, device.bundle.manifest.input_size)
+
+    with budget.stage("quality"):
+        seen = quality.measure(tensor)
+        problem = quality.problem(seen, device.gate)
+    if problem:
+        return Observation(seen, Outcome.RETAKE, problem)
+
+    with budget.stage("embed"):
+        embedding = device.runtime.embed(tensor[np.newaxis])[0]
+
+    with budget.stage("gate"):
+        score = device.gate.score(embedding)
+    if score < device.gate.reject_below:
+        reason = f"no visual match: unlike anything in the catalogue ({score:.2f} < {device.gate.reject_below:.2f})"
+        return Observation(seen, Outcome.NOT_FOUND, reason, score, embedding)
+
+    with budget.stage("encode"):
+        code = device.codec.encode(embedding[np.newaxis])[0].tobytes()
+
+    return Observation(seen, gate_score=score, embedding=embedding, code=code)
