@@ -28,7 +28,6 @@ from sightline_shared.errors import (
     from_dict,
 )
 from sightline_shared.protocol import (
-    MAX_ANSWER_BYTES,
     MEDIA_TYPE,
     REQUEST_ID_BYTES,
     Query,
@@ -139,7 +138,7 @@ def read(
 def error_of(reply: Reply) -> SightlineError:
     """Return the error that a non-200 reply carries; whatever is not our own body becomes a ServiceError."""
     try:
-        body = msgpack.unpackb(reply.body, max_buffer_size=MAX_ANSWER_BYTES)
+        body = msgpack.unpackb(reply.body)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
         body = None
     if isinstance(body, dict) and all(isinstance(part, str) for part in (*body, *body.values())) and "code" in body:

@@ -30,6 +30,9 @@ MAX_ASPECT = 4 / 3
 # A JPEG is decoded at a reduced scale (1/2, 1/4, 1/8) while its short side stays at least this long.
 DRAFT_SIDE = 768
 
+# What Pillow's decoders raise on damaged files.
+DAMAGE = (OSError, ValueError, SyntaxError, EOFError)
+
 Frame = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
 
@@ -57,8 +60,12 @@ def load_image(source: Frame, *, name: str | None = None) -> Image.Image:
                 _check_pixels(image.size, label)
                 image.draft("RGB", (DRAFT_SIDE, DRAFT_SIDE))
                 return _upright_rgb(image, label)
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(f"{label}: expected at most {MAX_PIXELS} pixels, got far more.") from error
     except UnidentifiedImageError as error:
         raise ImageUnreadable(f"{label}: expected a JPEG, PNG or WebP picture, got something else.") from error
+    except DAMAGE as error:
+        raise ImageUnreadable(f"{label}: the picture is damaged or cut off ({error}).") from error
 
 
 def to_tensor(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -67,12 +74,9 @@ def to_tensor(image: Image.Image, size: int) -> NDArray[np.uint8]:
     crop_width = min(width, round(height * MAX_ASPECT))
     crop_height = min(height, round(width * MAX_ASPECT))
     left, top = (width - crop_width) // 2, (height - crop_height) // 2
-    resized = image.resize(
-        (size, size),
-        Image.Resampling.BILINEAR,
-        box=(left, top, left + crop_width, top + crop_height),
-    )
-    return np.asarray(resized, dtype=np.uint8)
+    if (crop_width, crop_height) != image.size:
+        image = image.crop((left, top, left + crop_width, top + crop_height))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def _read_file(path: Path) -> bytes:
@@ -104,7 +108,7 @@ def _upright_rgb(image: Image.Image, label: str) -> Image.Image:
         if upright.mode.startswith("I;16"):
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
         return upright.convert("RGB")
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise ImageUnreadable(f"{label}: the picture is damaged or cut off ({error}).") from error
 
 

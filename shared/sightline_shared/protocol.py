@@ -214,7 +214,7 @@ def _unpack_map(data: bytes, cap: int, what: str) -> dict[Any, Any]:
     if len(data) > cap:
         raise BodyTooLarge(f"{what}: expected at most {cap} bytes, got {len(data)}.")
     try:
-        fields = msgpack.unpackb(data, strict_map_key=False, max_buffer_size=cap)
+        fields = msgpack.unpackb(data, strict_map_key=False)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise BodyMalformed(f"{what}: expected one msgpack map, got bytes that end or break ({error}).") from error
     if not isinstance(fields, dict):

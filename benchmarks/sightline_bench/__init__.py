@@ -1,0 +1,1 @@
+"""Benchmarks, data domains and sample renderers of Sightline."""

@@ -1,0 +1,62 @@
+"""What a benchmark ran on: recorded beside every result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sightline_shared import __version__
+
+PACKAGES = ("numpy", "onnxruntime", "pillow", "httpx", "msgpack", "faiss-cpu", "fastapi", "uvicorn", "sqlalchemy")
+
+
+def describe() -> dict[str, Any]:
+    """Return the machine, its load, package versions and the git revision as JSON-able data."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load_1m": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "sightline": __version__,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git": _revision(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    named = {key.strip(): value.strip() for key, value in fields.items()}
+    wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni") if flag in named.get("flags", "").split()]
+    return f"{named.get('model name', 'unknown')} ({', '.join(wide)})"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _revision() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],  # noqa: S607  the user's own git, on the user's PATH
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

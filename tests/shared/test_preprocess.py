@@ -1,0 +1,170 @@
+"""The pixel specification: orientation, crop, one antialiased resize; and pictures that are none."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightline_shared import preprocess
+from sightline_shared.errors import ImageTooLarge, ImageUnreadable, InputError
+from sightline_shared.preprocess import load_image, to_tensor
+
+
+def picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Smooth noise: every region differs, no edge is aliased."""
+    small = np.random.default_rng(seed).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def slow_bilinear(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The antialiased triangle filter by its formula, in float64, without rounding between the passes."""
+
+    def weights(source: int) -> np.ndarray:
+        scale = source / size
+        support = max(scale, 1.0)
+        matrix = np.zeros((size, source))
+        for i in range(size):
+            centre = (i + 0.5) * scale
+            distance = np.abs(np.arange(source) + 0.5 - centre) / support
+            matrix[i] = np.maximum(0, 1 - distance)
+        return matrix / matrix.sum(axis=1, keepdims=True)
+
+    rows, columns = weights(pixels.shape[0]), weights(pixels.shape[1])
+    return np.einsum("ih,hwc,jw->ijc", rows, pixels.astype(np.float64), columns)
+
+
+def test_the_resize_is_the_specified_filter() -> None:
+    image = picture(256, 192)
+    error = to_tensor(image, 96).astype(float) - slow_bilinear(np.asarray(image), 96)
+    assert np.abs(error).max() <= 1.01
+
+
+def test_a_tall_frame_is_cropped_to_4_3_before_it_is_squashed() -> None:
+    tall = picture(300, 900)
+    middle = tall.crop((0, 250, 300, 650))
+    np.testing.assert_array_equal(to_tensor(tall, 192), to_tensor(middle, 192))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_applied(orientation: int) -> None:
+    upright = picture(120, 90)
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    loaded = load_image(encoded(stored, exif=exif))
+    np.testing.assert_array_equal(np.asarray(loaded), np.asarray(upright))
+
+
+def test_paths_bytes_images_and_arrays_give_the_same_tensor(tmp_path) -> None:
+    image = picture(100, 80)
+    (tmp_path / "a.png").write_bytes(encoded(image))
+    sources = [tmp_path / "a.png", str(tmp_path / "a.png"), encoded(image), image, np.asarray(image)]
+    tensors = [to_tensor(load_image(source), 64) for source in sources]
+    assert all((tensor == tensors[0]).all() for tensor in tensors)
+    assert tensors[0].shape == (64, 64, 3) and tensors[0].dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(np.full((20, 30), 200 * 256, np.uint16))
+        kind = "PNG"
+    else:
+        image, kind = picture(30, 20).convert("RGBA" if mode == "LA" else "RGB").convert(mode), "PNG"
+        kind = "JPEG" if mode == "CMYK" else kind
+    loaded = load_image(encoded(image, kind))
+    assert loaded.mode == "RGB" and loaded.size == (30, 20)
+    if mode == "I;16":
+        assert np.asarray(loaded)[0, 0].tolist() == [200, 200, 200]
+
+
+def test_transparency_is_laid_over_white() -> None:
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert np.asarray(load_image(encoded(clear))).min() == 255
+
+
+def test_a_large_jpeg_decoded_at_reduced_scale_looks_the_same_to_the_model() -> None:
+    image = picture(3200, 2400)
+    reduced = to_tensor(load_image(encoded(image, "JPEG", quality=95)), 192).astype(float)
+    whole = to_tensor(image, 192).astype(float)
+    assert np.abs(reduced - whole).mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"GIF89a" + bytes(100), b"\xff\xd8\xff\xe0" + bytes(50), b"\x89PNG\r\n\x1a\n" + bytes(30)]
+)
+def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
+    with pytest.raises(ImageUnreadable):
+        load_image(data)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_picture_that_is_cut_off_is_refused(kind: str, share: float) -> None:
+    data = encoded(picture(200, 150), kind)
+    with pytest.raises(ImageUnreadable, match=r"damaged|something else"):
+        load_image(data[: int(len(data) * share)])
+
+
+def test_a_missing_file_a_folder_and_an_empty_path_are_named(tmp_path) -> None:
+    for path in (tmp_path / "none.jpg", tmp_path, ""):
+        with pytest.raises(ImageUnreadable):
+            load_image(path)
+
+
+def pixel_bomb(width: int, height: int) -> bytes:
+    """A valid PNG header that claims a huge picture."""
+    import struct
+    import zlib
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    data = struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    body = zlib.compress(bytes(1000))
+    chunk = b"IDAT" + body
+    return b"\x89PNG\r\n\x1a\n" + data + struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(("width", "height"), [(9000, 9000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_pixel_bomb_is_refused_from_its_header(width: int, height: int) -> None:
+    with pytest.raises(ImageTooLarge, match="expected at most 64000000 pixels"):
+        load_image(pixel_bomb(width, height))
+
+
+def test_a_file_past_the_cap_is_not_read(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(preprocess, "MAX_FILE_BYTES", 100)
+    path = tmp_path / "big.png"
+    path.write_bytes(encoded(picture(100, 100)))
+    for source in (path, path.read_bytes()):
+        with pytest.raises(ImageTooLarge, match="expected at most 100 bytes"):
+            load_image(source)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((5, 5), np.uint8),
+        np.zeros((5, 5, 4), np.uint8),
+        np.zeros((5, 5, 3), np.float32),
+        np.zeros((0, 5, 3), np.uint8),
+    ],
+)
+def test_arrays_that_are_no_rgb_frame_are_named(array: np.ndarray) -> None:
+    with pytest.raises(InputError):
+        load_image(array)

@@ -1,0 +1,175 @@
+"""The wire: what is packed comes back, what is broken is refused by name, and one code stays within 128 bytes."""
+
+import contextlib
+import dataclasses
+import math
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline_shared.errors import BodyMalformed, BodyTooLarge, InputError, ProtocolError, ProtocolUnknown
+from sightline_shared.protocol import (
+    MAX_ANSWER_BYTES,
+    MAX_CODES,
+    MAX_DEADLINE_MS,
+    MAX_K,
+    MAX_QUERY_BYTES,
+    Answer,
+    Decision,
+    Match,
+    Query,
+    pack_answer,
+    pack_query,
+    unpack_answer,
+    unpack_query,
+)
+
+QUERY = Query(pairing_id=b"p" * 8, codes=(bytes(range(64)),), request_id=b"r" * 8, gate_scores=(0.4,))
+ANSWER = Answer(
+    request_id=b"r" * 8,
+    decision=Decision.FOUND,
+    matches=(Match("shoes/1.jpg", 0.75, {"title": "Red shoe"}, 0, bytes(64)), Match("b", -0.5)),
+    reasons=("close",),
+    versions={"bundle": "x 1"},
+    stages_ms={"search": 0.25},
+)
+
+
+def queries() -> st.SearchStrategy[Query]:
+    def build(size: int, count: int, scored: bool, k: int, deadline_ms: int, seed: bytes) -> Query:
+        codes = tuple(bytes((i + j + seed[0]) % 256 for j in range(size)) for i in range(count))
+        scores = tuple(i / 255 for i in range(count)) if scored else ()
+        return Query(seed[:8], codes, seed[8:16], k, deadline_ms, scores)
+
+    return st.builds(
+        build,
+        st.sampled_from((32, 64, 96)),
+        st.integers(1, MAX_CODES),
+        st.booleans(),
+        st.integers(1, MAX_K),
+        st.integers(1, MAX_DEADLINE_MS),
+        st.binary(min_size=16, max_size=16),
+    )
+
+
+@given(queries())
+def test_a_query_comes_back_as_it_was_packed(query: Query) -> None:
+    assert unpack_query(pack_query(query)) == query
+
+
+@given(k=st.integers(1, MAX_K), deadline_ms=st.integers(1, MAX_DEADLINE_MS))
+def test_one_64_byte_code_packs_into_at_most_128_bytes(k: int, deadline_ms: int) -> None:
+    assert len(pack_query(dataclasses.replace(QUERY, k=k, deadline_ms=deadline_ms))) <= 128
+
+
+def test_sixteen_codes_fit_the_cap() -> None:
+    largest = dataclasses.replace(QUERY, codes=(bytes(96),) * 16, gate_scores=(1.0,) * 16)
+    assert len(pack_query(largest)) <= MAX_QUERY_BYTES
+
+
+def test_an_answer_comes_back_as_it_was_packed() -> None:
+    assert unpack_answer(pack_answer(ANSWER)) == ANSWER
+
+
+def test_an_answer_of_twenty_matches_with_codes_stays_small() -> None:
+    matches = tuple(Match(f"item-{i:04d}", 0.5, {}, 0, bytes(64)) for i in range(20))
+    assert len(pack_answer(dataclasses.replace(ANSWER, matches=matches))) < 2048
+
+
+@pytest.mark.parametrize("size", range(len(pack_query(QUERY))))
+def test_a_truncated_query_is_refused(size: int) -> None:
+    with pytest.raises(ProtocolError):
+        unpack_query(pack_query(QUERY)[:size])
+
+
+@pytest.mark.parametrize("size", range(0, len(pack_answer(ANSWER)), 7))
+def test_a_truncated_answer_is_refused(size: int) -> None:
+    with pytest.raises(ProtocolError):
+        unpack_answer(pack_answer(ANSWER)[:size])
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_raise_nothing_but_our_own_errors(data: bytes) -> None:
+    for unpack in (unpack_query, unpack_answer):
+        with pytest.raises(ProtocolError):
+            unpack(data)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=70) | st.text(),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.integers(0, 9) | st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.integers(0, 8), VALUES))
+def test_well_formed_maps_of_nonsense_raise_nothing_but_our_own_errors(fields: dict[int, object]) -> None:
+    data = msgpack.packb({**fields, 0: 1})
+    for unpack in (unpack_query, unpack_answer):
+        with contextlib.suppress(ProtocolError):
+            unpack(data)
+
+
+@pytest.mark.parametrize("number", [0, 2, None, "1", -1])
+def test_an_unknown_protocol_number_is_named(number: object) -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: number}
+    with pytest.raises(ProtocolUnknown, match="expected protocol 1, got"):
+        unpack_query(msgpack.packb(fields))
+
+
+def test_unknown_keys_are_left_alone() -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 99: "from the future"}
+    assert unpack_query(msgpack.packb(fields)) == QUERY
+
+
+def test_oversize_bodies_are_refused_before_they_are_parsed() -> None:
+    with pytest.raises(BodyTooLarge, match=f"at most {MAX_QUERY_BYTES} bytes, got {MAX_QUERY_BYTES + 1}"):
+        unpack_query(b"\x00" * (MAX_QUERY_BYTES + 1))
+    with pytest.raises(BodyTooLarge):
+        unpack_answer(b"\x00" * (MAX_ANSWER_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"codes": ()}, "expected 1 to 16 codes"),
+        ({"codes": (bytes(64),) * 17, "gate_scores": ()}, "expected 1 to 16 codes"),
+        ({"codes": (bytes(63),)}, "expected codes of one size"),
+        ({"codes": (bytes(64), bytes(32)), "gate_scores": ()}, "expected codes of one size"),
+        ({"k": 0}, "expected k in 1..50"),
+        ({"k": 51}, "expected k in 1..50"),
+        ({"deadline_ms": 0}, "expected deadline_ms"),
+        ({"pairing_id": b"short"}, "pairing id of 8 bytes"),
+        ({"request_id": b""}, "request id of 8 bytes"),
+        ({"gate_scores": (0.1, 0.2)}, "one gate score a code"),
+    ],
+)
+def test_an_impossible_query_is_not_packed(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pack_query(dataclasses.replace(QUERY, **change))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(1, "text"), (2, bytes(63)), (2, 5), (3, True), (3, 1e9), (4, -1), (5, bytes(9)), (6, 3), (7, bytes(2))],
+)
+def test_a_wrong_field_is_refused(key: int, value: object) -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), key: value}
+    with pytest.raises(BodyMalformed):
+        unpack_query(msgpack.packb(fields))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, 3])
+def test_a_score_that_is_no_finite_float_is_refused(score: float) -> None:
+    fields = msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False)
+    fields[3][0][1] = score
+    with pytest.raises(BodyMalformed):
+        unpack_answer(msgpack.packb(fields))
+
+
+def test_a_decision_that_does_not_exist_is_refused() -> None:
+    fields = {**msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False), 2: 9}
+    with pytest.raises(BodyMalformed, match="9 is not a valid Decision"):
+        unpack_answer(msgpack.packb(fields))
