@@ -1,0 +1,1 @@
+"""The benchmarks' commands; sightline_shared.cli finds them."""

@@ -1,0 +1,1 @@
+"""The demo: the whole path once, shown to a person."""

@@ -1,0 +1,88 @@
+"""Runs the demo: the real service in this process, the real client over loopback HTTP, one question after another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sightline_bench.demo.scenario import Question, Scenario
+from sightline_bench.stats import Figure, figure
+from sightline_edge import Answer, Client, Device, Options
+from sightline_edge.commands.query import sum_device
+from sightline_shared.errors import SightlineError
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with its answer, or with the error that the app would see."""
+
+    question: Question
+    answer: Answer | None = None
+    error: SightlineError | None = None
+
+    @property
+    def rank(self) -> int | None:
+        """The true item's place among the matches, from 1; None when it is not there."""
+        ids = [match.id for match in self.answer.matches] if self.answer else []
+        return ids.index(self.question.truth) + 1 if self.question.truth in ids else None
+
+    @property
+    def outcome(self) -> str:
+        return self.answer.outcome.value if self.answer else self.error.code if self.error else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        said = {"question": self.question.title, "photo": str(self.question.photo), "truth": self.question.truth}
+        if self.error:
+            return {**said, "error": self.error.to_dict()}
+        return {**said, "true_item_rank": self.rank, **(self.answer.to_dict() if self.answer else {})}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Many photographs of catalogue items asked at once: how often the true item came first, and among five."""
+
+    first: Figure
+    among_five: Figure
+    outcomes: dict[str, int] = field(default_factory=dict)
+    device_ms: float = 0.0
+    round_trip_ms: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def ask(client: Client, question: Question) -> Asked:
+    """Return the answer to one question; an error becomes part of the result, as an app would show it."""
+    try:
+        return Asked(question, client.search(question.photo))
+    except SightlineError as error:
+        return Asked(question, error=error)
+
+
+def ask_all(url: str, api_key: str, device: Device, questions: list[Question]) -> list[Asked]:
+    """Ask every question through one client; the first query's cold start is spent on a warm-up."""
+    with Client(url, api_key=api_key, device=device, options=Options(k=10)) as client:
+        ask(client, questions[0])
+        return [ask(client, question) for question in questions]
+
+
+def summarize(asked: list[Asked]) -> Trial:
+    """Return the figures of a trial; a frame that was turned away counts as a miss."""
+    ranks = [one.rank for one in asked]
+    answers = [one.answer for one in asked if one.answer and one.answer.decided_by == "cloud"]
+    return Trial(
+        first=figure(np.array([rank == 1 for rank in ranks], np.float64)),
+        among_five=figure(np.array([rank is not None and rank <= 5 for rank in ranks], np.float64)),
+        outcomes=dict(Counter(one.outcome for one in asked)),
+        device_ms=float(np.median([sum_device(dict(a.stages_ms)) for a in answers])) if answers else float("nan"),
+        round_trip_ms=float(np.median([a.stages_ms["round_trip"] for a in answers])) if answers else float("nan"),
+    )
+
+
+def scenario_summary(scenario: Scenario) -> dict[str, Any]:
+    """Return what was indexed, for the report's head."""
+    return {"items": len(scenario.pictures), "own_photos": scenario.own_photos, "catalogue": str(scenario.catalogue)}
