@@ -21,3 +21,21 @@ def packs() -> Path:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny real bundle."""
+    from support.tiny_bundle import make_tiny_bundle
+
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    make_tiny_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path):
+    """A tiny real bundle, opened."""
+    from sightline_shared.bundle import open_bundle
+
+    return open_bundle(tiny_folder)

@@ -52,7 +52,9 @@ def average_precision_at(relevant: NDArray[np.bool_], totals: NDArray[np.int64],
     """
     first = relevant[:, :k].astype(np.float64)
     precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
-    return np.asarray((precision * first).sum(axis=1) / np.maximum(1, np.minimum(k, totals)), np.float64)
+    best = np.maximum(1, np.minimum(k, totals)).astype(np.float64)
+    summed: Floats = np.sum(precision * first, axis=1)
+    return summed / best
 
 
 def auroc(inside: Floats, outside: Floats) -> float:

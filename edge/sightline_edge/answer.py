@@ -25,7 +25,7 @@ class Outcome(enum.StrEnum):
 class Answer:
     """The answer to one frame.
 
-    `decided_by` is "device" when no byte was sent. `stages_ms` are milliseconds by stage, in order: the device's,
+    `code` is what was sent, None when nothing was. `decided_by` is "device" when no byte was sent. `stages_ms` are milliseconds by stage, in order: the device's,
     then "round_trip", then the service's own as "cloud.<stage>" (inside the round trip). `body_bytes_*` count the
     msgpack bodies, `http_bytes_*` add the HTTP/1.1 request or status line and headers; TCP, TLS and IP are not in it.
     """
@@ -36,6 +36,7 @@ class Answer:
     reasons: tuple[str, ...] = ()
     partial: bool = False
     request_id: str = ""
+    code: bytes | None = None
     gate_score: float | None = None
     quality: Quality | None = None
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Answer:
             "reasons": list(self.reasons),
             "partial": self.partial,
             "request_id": self.request_id,
+            "code": self.code.hex() if self.code else None,
             "gate_score": self.gate_score,
             "sharpness": self.quality.sharpness if self.quality else None,
             "brightness": self.quality.brightness if self.quality else None,

@@ -124,6 +124,7 @@ def read(
         reasons=answer.reasons,
         partial=answer.partial,
         request_id=request_id.hex(),
+        code=seen.code,
         gate_score=seen.gate_score,
         quality=seen.quality,
         stages_ms={**budget.stages_ms, **{f"cloud.{stage}": ms for stage, ms in answer.stages_ms.items()}},

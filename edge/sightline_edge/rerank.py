@@ -21,9 +21,13 @@ def rerank(matches: tuple[Match, ...], embedding: NDArray[np.float32], codec: Co
     codes = [match.code for match in matches]
     if not codes or any(code is None or len(code) != codec.code_size for code in codes):
         return matches
-    items = unit(codec.decode(np.frombuffer(b"".join(filter(None, codes)), np.uint8).reshape(len(codes), -1)))
-    sent = unit(codec.decode(codec.encode(embedding[np.newaxis])))[0]
-    corrections = items @ (embedding - sent)
+    # All in the rotated space, where lengths and products are the same and nothing needs to be rotated back.
+    centre = codec.rotated_mean
+    items = unit(
+        codec.decode_rotated(np.frombuffer(b"".join(filter(None, codes)), np.uint8).reshape(len(codes), -1)) + centre
+    )
+    sent = unit(codec.decode_rotated(codec.encode(embedding[np.newaxis])) + centre)[0]
+    corrections = items @ (codec.rotate(embedding[np.newaxis])[0] + centre - sent)
     scored = (
         dataclasses.replace(match, score=match.score + float(correction))
         for match, correction in zip(matches, corrections, strict=True)

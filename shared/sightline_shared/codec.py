@@ -41,6 +41,7 @@ class Codec:
     codebooks: Vectors
     _half_norms: Vectors = field(init=False, repr=False)
     _columns: Vectors = field(init=False, repr=False)
+    rotated_mean: Vectors = field(init=False, repr=False)  # R mean: turns rotate()'s centred vectors into R x
 
     def __post_init__(self) -> None:
         d, (m, centroids, width) = self.mean.shape[0], self.codebooks.shape
@@ -52,6 +53,7 @@ class Codec:
         # ||c||^2 / 2 a centroid: the nearest centroid is the one with the largest <y, c> - ||c||^2 / 2.
         half_norms = (0.5 * np.einsum("mkw,mkw->mk", self.codebooks, self.codebooks)).astype(np.float32)
         object.__setattr__(self, "_half_norms", half_norms)
+        object.__setattr__(self, "rotated_mean", (self.rotation @ self.mean).astype(np.float32))
         object.__setattr__(self, "_columns", np.ascontiguousarray(self.codebooks.transpose(0, 2, 1)))
 
     @property

@@ -1,0 +1,138 @@
+"""Time the device path stage by stage on one thread, with its memory and the bytes of every query.
+
+The device runs in a process of its own and asks the real service over HTTP on loopback. After every query the bare
+runtime is timed on the same picture: it is the limit, and everything else on the device is our overhead. Photographs come
+from SIGHTLINE_PACKS when it is set, else from the sample catalogue.
+
+Examples:
+  sightline bench edge
+  SIGHTLINE_PACKS=../shared/packs sightline bench edge --queries 300 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from sightline_bench import machine
+from sightline_bench.packs import packs_folder
+from sightline_bench.quality.tasks import Suite, packs_suite, samples_suite
+from sightline_bench.service import Gallery, running
+from sightline_bench.stats import figure, percentiles
+from sightline_edge.config import resolve_bundle
+from sightline_shared.errors import InputError, ServiceFailed
+
+# Stages of the device that are neither the model nor the reading of a picture file: a camera hands over pixels.
+OURS = ("preprocess", "quality", "gate", "encode", "pack", "unpack", "rerank")
+GALLERY = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
+    parser.add_argument("--queries", type=int, default=200, help="queries to time (default 200)")
+    parser.add_argument("--out", help="write the JSON result, raw timings included, here too")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.queries < 20:
+        raise InputError(f"--queries: expected 20 or more, got {args.queries}.")
+    packs = packs_folder(args.packs)
+    bundle = resolve_bundle(None)
+    with tempfile.TemporaryDirectory(prefix="sightline-edge-") as folder, Progress(console=Console(stderr=True)) as bar:
+        suite = packs_suite(packs) if packs else samples_suite(Path(folder) / "samples")
+        gallery = next(iter(suite.galleries.values()))[:GALLERY]
+        galleries = {"shop": Gallery([photo.path for photo in gallery])}
+        before = machine.describe()
+        with running(Path(folder) / "data", bundle, galleries, bar) as service:
+            step = bar.add_task(f"timing {args.queries} queries", total=None)
+            raw = _time(service.url, service.keys["shop"], _photos(suite, args.queries), args.queries)
+            bar.update(step, total=1, completed=1)
+    report = {
+        "benchmark": "edge",
+        "source": suite.source,
+        "bundle": {"label": bundle.label, "digest": bundle.digest},
+        "machine": before,
+        "load_after": machine.describe()["load_1m"],
+        **_figures(raw),
+    }
+    if args.out:
+        Path(args.out).write_text(json.dumps({**report, "raw": raw}, indent=1) + "\n")
+    return report
+
+
+def _photos(suite: Suite, queries: int) -> list[str]:
+    photos = [str(photo.path) for photo in suite.tasks[0].queries]
+    return photos[:: max(1, len(photos) // queries)][:queries]
+
+
+def _time(url: str, api_key: str, photos: list[str], queries: int) -> dict[str, Any]:
+    rounds = -(-queries // len(photos))
+    command = [sys.executable, "-m", "sightline_bench.edge_child", url, api_key, str(rounds), *photos]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
+    if done.returncode:
+        raise ServiceFailed(f"the device process ended with status {done.returncode}: {done.stderr[-500:]}")
+    raw: dict[str, Any] = json.loads(done.stdout)
+    if not raw["queries"]:
+        raise ServiceFailed("the device turned every photograph away, so that nothing could be timed.")
+    return raw
+
+
+def _figures(raw: dict[str, Any]) -> dict[str, Any]:
+    queries = raw["queries"]
+    stages = {
+        name: np.array([query["stages_ms"].get(name, 0.0) for query in queries]) for name in queries[0]["stages_ms"]
+    }
+    ours = sum(stages[name] for name in OURS if name in stages)
+    share = figure(np.asarray(ours / stages["embed"]), statistic=lambda x: float(np.median(x)))
+    summary = {name: {"n": len(values), **percentiles(values)} for name, values in stages.items()}
+    return {
+        "queries": len(queries),
+        "stages_ms": summary,
+        "device_ms": percentiles(np.array([query["device_ms"] for query in queries])),
+        "total_ms": percentiles(np.array([query["total_ms"] for query in queries])),
+        "bare_runtime_ms": percentiles(np.array(raw["bare_ms"])),
+        "not_the_model_share": share.to_dict(),
+        "load_ms": raw["load_ms"],
+        "memory_mib": raw["memory"],
+        "heavy_modules": raw["heavy_modules"],
+        "bytes": {
+            name: {"median": float(np.median(values)), "max": int(max(values))}
+            for name in ("body_up", "body_down", "http_up", "http_down")
+            if (values := [query[name] for query in queries])
+        },
+    }
+
+
+def show(result: dict[str, Any]) -> str:
+    lines = [
+        f"{result['queries']} queries, {result['source']}; one thread on {result['machine']['cpu']}, "
+        f"load {result['machine']['load_1m']} before, {result['load_after']} after",
+        "",
+        "| stage | p50 ms | p95 ms |",
+        "|---|---|---|",
+    ]
+    rows = {**result["stages_ms"], "whole device": result["device_ms"], "whole query": result["total_ms"]}
+    rows["bare runtime (the limit for embed)"] = result["bare_runtime_ms"]
+    lines += [f"| {name} | {row['p50']:.3f} | {row.get('p95', float('nan')):.3f} |" for name, row in rows.items()]
+    share, memory, sent = result["not_the_model_share"], result["memory_mib"], result["bytes"]
+    low, high = share["interval"]
+    lines += [
+        "",
+        f"on the device, not the model and not the decoding of a file: {100 * share['value']:.1f} % of the model's time "
+        f"[{100 * low:.1f}, {100 * high:.1f}]",
+        f"bytes a query: body {sent['body_up']['max']} up, {sent['body_down']['median']:.0f} down; with HTTP headers "
+        f"{sent['http_up']['max']} up, {sent['http_down']['median']:.0f} down",
+        f"memory of the device process: {memory['import_mib']:.0f} MiB after import, {memory['loaded_mib']:.0f} loaded, "
+        f"{memory['peak_mib']:.0f} at its peak; bundle loaded and proved in {result['load_ms']:.0f} ms",
+        f"heavy modules in it: {', '.join(result['heavy_modules']) or 'none'}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""Which photographs are searched in which gallery, and what counts as right."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline_bench.packs import Photo, read_pack, select
+from sightline_bench.samples import distractor, make_items, phone_view, write_catalogue
+
+
+@dataclass(frozen=True)
+class Task:
+    """Queries against one gallery (by name); a match is right when `label` ("fine" or "instance") and domain agree."""
+
+    name: str
+    gallery: str
+    queries: tuple[Photo, ...]
+    label: str = "fine"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Galleries by name, tasks over them, and strangers that no gallery can answer."""
+
+    source: str
+    galleries: dict[str, tuple[Photo, ...]]
+    tasks: tuple[Task, ...]
+    strangers: tuple[Photo, ...]
+
+
+def packs_suite(packs: Path, *, every: int = 1) -> Suite:
+    """Return the official splits of the packs; `every` keeps each n-th query (galleries stay whole)."""
+    shop = read_pack(packs / "shopfloor" / "manifest.csv")
+    strangers = select(read_pack(packs / "shopfloor_ood" / "manifest.csv"), split="test")
+    grocery, clothing = (select(shop, split="train", domain=domain) for domain in ("grocery", "clothing"))
+    asked = select(shop, split="test", domain="grocery")[::every]
+    return Suite(
+        source=f"shopfloor and shopfloor_ood, official test splits, every {every}. query",
+        galleries={"shop": (*grocery, *clothing), "studio": tuple(select(shop, split="iconic"))},
+        tasks=(
+            Task("grocery", "shop", tuple(asked)),
+            Task("packaged", "shop", tuple(photo for photo in asked if photo.instance), "instance"),
+            Task("clothing", "shop", tuple(select(shop, split="test", domain="clothing")[::every])),
+            Task("studio", "studio", tuple(asked)),
+        ),
+        strangers=tuple(strangers[::every]),
+    )
+
+
+def samples_suite(folder: Path | None = None, *, items: int = 96, seed: int = 0) -> Suite:
+    """Return a suite that the project renders itself: phone views against studio views, and drawn strangers."""
+    root = folder or Path(tempfile.mkdtemp(prefix="sightline-quality-"))
+    rendered = read_pack(write_catalogue(root, make_items(items, seed), seed=seed))
+    queries = []
+    for i, (photo, item) in enumerate(zip(rendered, make_items(items, seed), strict=True)):
+        path = root / f"query-{i:03d}.jpg"
+        phone_view(item, seed * 1000 + 500 + i).save(path, quality=90)
+        queries.append(Photo(path, "test", photo.domain, photo.coarse, photo.fine, photo.instance, ""))
+    strangers = []
+    for i in range(items // 2):
+        path = root / f"stranger-{i:03d}.jpg"
+        distractor(seed + i).save(path, quality=90)
+        strangers.append(Photo(path, "test", "strangers", "drawn", "", "", ""))
+    return Suite(
+        source=f"rendered sample catalogue, {items} items, seed {seed}",
+        galleries={"studio": tuple(rendered)},
+        tasks=(Task("rendered", "studio", tuple(queries)),),
+        strangers=tuple(strangers),
+    )
+
+
+def relevance(task: Task, gallery: Sequence[Photo]) -> NDArray[np.bool_]:
+    """Return which gallery rows are right for each query: `(queries, gallery) bool`."""
+    keys = np.array([f"{photo.domain}/{getattr(photo, task.label)}" for photo in gallery])
+    empty = np.array([not getattr(photo, task.label) for photo in gallery])
+    wanted = np.array([f"{photo.domain}/{getattr(photo, task.label)}" for photo in task.queries])
+    right: NDArray[np.bool_] = (wanted[:, None] == keys[None, :]) & ~empty[None, :]
+    return right

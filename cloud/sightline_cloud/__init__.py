@@ -1,0 +1,1 @@
+"""The service: catalogue, index, search and access behind FastAPI."""

@@ -1,0 +1,39 @@
+"""Every error leaves as the error tree's body: msgpack to callers that speak it, JSON to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sightline_shared.errors import SightlineError
+from sightline_shared.protocol import MEDIA_TYPE
+
+
+def respond(request: Request, error: SightlineError, *, status: int | None = None) -> Response:
+    """Return the response for `error`."""
+    body = {**error.to_dict(), "request_id": error.request_id or request.state.request_id}
+    headers = {"www-authenticate": "Bearer"} if error.http_status == 401 else {}
+    chosen = status or error.http_status
+    if request.headers.get("content-type", "").startswith(MEDIA_TYPE):
+        return Response(msgpack.packb(body), chosen, headers, MEDIA_TYPE)
+    return JSONResponse(body, chosen, headers)
+
+
+async def on_sightline_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SightlineError)
+    request.state.error_code = error.code
+    return respond(request, error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Turn the framework's own refusals (no such path, wrong method) into our body."""
+    assert isinstance(error, HTTPException)
+    wrapped = SightlineError(
+        f"{request.method} {request.url.path}: {error.detail}.", hint="GET /docs lists what is here."
+    )
+    body: dict[str, Any] = {**wrapped.to_dict(), "code": "E_INPUT", "request_id": request.state.request_id}
+    return JSONResponse(body, error.status_code, dict(error.headers or {}))

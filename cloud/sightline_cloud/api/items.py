@@ -1,0 +1,96 @@
+"""The catalogue over HTTP: add, look at and remove items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import msgpack
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sightline_cloud.api.access import CurrentCaller, engine_of
+from sightline_cloud.api.body import read_capped
+from sightline_cloud.engine import Engine
+from sightline_cloud.ingest.reader import MAX_METADATA_CHARS
+from sightline_cloud.tenancy.auth import Caller
+from sightline_shared.errors import BodyMalformed, ItemNotFound
+from sightline_shared.protocol import MAX_ID_CHARS, MEDIA_TYPE
+
+router = APIRouter()
+
+ADD = {
+    "requestBody": {
+        "required": True,
+        "description": 'A msgpack map: {"id": str, "image": JPEG, PNG or WebP bytes, "metadata": map of scalars}.',
+        "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post("/v1/items", summary="Add or replace an item; durable and findable when this returns", openapi_extra=ADD)
+async def post_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    caller.require("write")
+    engine = engine_of(request)
+    body = await read_capped(request, engine.settings.max_item_bytes)
+    item_id, image, metadata = _parse(body)
+    limiter = request.app.state.ingest_limiter
+    replaced = await anyio.to_thread.run_sync(_add, engine, caller, item_id, image, metadata, limiter=limiter)
+    return {"id": item_id, "replaced": replaced}
+
+
+@router.get("/v1/items/{item_id:path}/thumbnail", summary="An item's thumbnail (JPEG)", response_class=Response)
+async def get_thumbnail(request: Request, item_id: str, caller: CurrentCaller) -> Response:
+    caller.require("search")
+    jpeg = await anyio.to_thread.run_sync(engine_of(request).store.thumbnail, caller.tenant, item_id)
+    return Response(jpeg, media_type="image/jpeg")
+
+
+@router.get("/v1/items/{item_id:path}", summary="An item's metadata")
+async def get_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
+    caller.require("search")
+    return await anyio.to_thread.run_sync(engine_of(request).store.get, caller.tenant, item_id)
+
+
+@router.delete("/v1/items/{item_id:path}", summary="Remove an item; it never answers again when this returns")
+async def delete_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
+    caller.require("write")
+    removed = await anyio.to_thread.run_sync(_remove, engine_of(request), caller, item_id)
+    if not removed:
+        raise ItemNotFound(f"item: expected an id of your catalogue, got {item_id!r}.")
+    return {"id": item_id, "removed": True}
+
+
+def _add(engine: Engine, caller: Caller, item_id: str, image: bytes, metadata: dict[str, Any]) -> bool:
+    replaced = engine.ingest.add_one(caller.tenant, item_id, image, metadata)
+    engine.indexes.catch_up()
+    return replaced
+
+
+def _remove(engine: Engine, caller: Caller, item_id: str) -> bool:
+    removed = engine.store.remove(caller.tenant, [item_id])
+    engine.indexes.catch_up()
+    return bool(removed)
+
+
+def _parse(body: bytes) -> tuple[str, bytes, dict[str, Any]]:
+    try:
+        fields = msgpack.unpackb(body)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise BodyMalformed(f"item: expected one msgpack map, got bytes that end or break ({error}).") from error
+    if not isinstance(fields, dict):
+        raise BodyMalformed(f"item: expected a msgpack map, got {type(fields).__name__}.")
+    item_id, image, metadata = fields.get("id"), fields.get("image"), fields.get("metadata", {})
+    if not isinstance(item_id, str) or not 0 < len(item_id) <= MAX_ID_CHARS or not item_id.isprintable():
+        raise BodyMalformed(f"item: expected an 'id' of 1 to {MAX_ID_CHARS} printable characters.")
+    if not isinstance(image, bytes):
+        raise BodyMalformed(f"item: expected 'image' as bytes, got {type(image).__name__}.")
+    scalars = isinstance(metadata, dict) and all(
+        isinstance(key, str) and isinstance(value, str | int | float | bool | None) for key, value in metadata.items()
+    )
+    if not scalars or sum(len(key) + len(str(value)) for key, value in metadata.items()) > MAX_METADATA_CHARS:
+        raise BodyMalformed(
+            f"item: expected 'metadata' as a map of scalars of at most {MAX_METADATA_CHARS} characters."
+        )
+    return item_id, image, metadata

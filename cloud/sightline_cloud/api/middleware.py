@@ -1,0 +1,58 @@
+"""Around every request: an id, the time it took, one line of log, and a clean answer when something breaks."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sightline_cloud.api.errors import respond
+from sightline_cloud.logs import log, log_failure
+from sightline_shared.errors import ServiceFailed
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestLog:
+    """Plain ASGI middleware; what handlers put into `request.state` goes into the log line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        given = request.headers.get("x-request-id", "")
+        request.state.request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        request.state.arrived = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request.state.request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            log_failure("request_failed", error, request_id=request.state.request_id, path=scope["path"])
+            if not status:
+                failed = ServiceFailed("the service failed on this request.")
+                await respond(request, failed)(scope, receive, send_with_id)
+        known = scope.get("state", {})
+        log(
+            "request",
+            request_id=request.state.request_id,
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round((time.perf_counter() - request.state.arrived) * 1000, 3),
+            **{name: known[name] for name in ("tenant", "key", "decision", "stages_ms", "error_code") if name in known},
+        )

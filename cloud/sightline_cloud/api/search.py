@@ -1,0 +1,40 @@
+"""POST /v1/search."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sightline_cloud import search
+from sightline_cloud.api.access import CurrentCaller, engine_of
+from sightline_cloud.api.body import read_capped
+from sightline_shared.protocol import MAX_QUERY_BYTES, MEDIA_TYPE, pack_answer
+
+router = APIRouter()
+
+BINARY = {"type": "string", "format": "binary"}
+OPENAPI = {
+    "requestBody": {
+        "required": True,
+        "description": f"A query as one msgpack map of at most {MAX_QUERY_BYTES} bytes; see shared/README.md.",
+        "content": {MEDIA_TYPE: {"schema": BINARY}},
+    },
+    "responses": {
+        "200": {"description": "An answer as one msgpack map.", "content": {MEDIA_TYPE: {"schema": BINARY}}},
+        "4XX": {
+            "description": "An error: code, message, hint, request_id.",
+            "content": {MEDIA_TYPE: {"schema": BINARY}},
+        },
+    },
+}
+
+
+@router.post("/v1/search", summary="Answer a query of 1 to 16 codes", response_class=Response, openapi_extra=OPENAPI)
+async def post_search(request: Request, caller: CurrentCaller) -> Response:
+    engine = engine_of(request)
+    body = await read_capped(request, MAX_QUERY_BYTES)
+    answer = await search.search(body, caller, engine, request.app.state.search_limiter, request.state.arrived)
+    request.state.request_id = answer.request_id.hex()
+    request.state.decision, request.state.stages_ms = answer.decision.label, dict(answer.stages_ms)
+    return Response(pack_answer(answer), media_type=MEDIA_TYPE)

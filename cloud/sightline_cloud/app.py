@@ -1,0 +1,64 @@
+"""The service, declared on one page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from sightline_cloud.api import health, items, search
+from sightline_cloud.api.errors import on_http_error, on_sightline_error
+from sightline_cloud.api.middleware import RequestLog
+from sightline_cloud.engine import Engine
+from sightline_cloud.logs import log, log_failure
+from sightline_cloud.settings import Settings
+from sightline_shared import __version__
+from sightline_shared.bundle import Bundle
+from sightline_shared.errors import SightlineError
+
+
+def create_app(settings: Settings, bundle: Bundle | None = None) -> FastAPI:
+    """Return the service over `settings.data_dir`; `bundle` overrides the folder in the settings.
+
+    Opens bundle and catalogue and builds the indexes here, so that what is wrong with them is raised before any port
+    is opened: BundleError, StoreError, VersionMismatch.
+    """
+    engine = Engine(settings, bundle)
+    log("ready", bundle=engine.bundle.label, tenants=engine.indexes.stats(), seq=engine.indexes.seq)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.search_limiter = anyio.CapacityLimiter(settings.search_threads)
+        app.state.ingest_limiter = anyio.CapacityLimiter(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow_changes, engine)
+            yield
+            tasks.cancel_scope.cancel()
+        engine.close()
+
+    app = FastAPI(
+        title="Sightline",
+        version=__version__,
+        summary="Visual search over 64-byte codes.",
+        lifespan=lifespan,
+        exception_handlers={SightlineError: on_sightline_error, HTTPException: on_http_error},
+    )
+    app.state.engine = engine
+    app.add_middleware(RequestLog)
+    app.include_router(search.router, tags=["search"])
+    app.include_router(items.router, tags=["catalogue"])
+    app.include_router(health.router, tags=["health"])
+    return app
+
+
+async def follow_changes(engine: Engine) -> None:
+    """Apply what other processes write into the catalogue ('sightline index add'), until cancelled."""
+    while True:
+        await anyio.sleep(engine.settings.poll_seconds)
+        try:
+            await anyio.to_thread.run_sync(engine.indexes.catch_up)
+        except SightlineError as error:
+            log_failure("catch_up_failed", error)

@@ -1,0 +1,1 @@
+"""The service's commands; sightline_shared.cli finds them."""

@@ -1,0 +1,36 @@
+"""What the service's commands share: the data folder, the bundle, and an opened engine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sightline_cloud.engine import Engine
+from sightline_cloud.settings import Settings
+from sightline_shared import environment
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --data and --bundle."""
+    parser.add_argument("--data", help="the data folder (default SIGHTLINE_DATA, else ./sightline-data)")
+    parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
+
+
+def data_dir(args: argparse.Namespace) -> Path:
+    return Path(args.data or environment.read("SIGHTLINE_DATA") or "sightline-data")
+
+
+def bundle_dir(args: argparse.Namespace) -> Path | None:
+    return Path(args.bundle) if args.bundle else None
+
+
+@contextmanager
+def opened(args: argparse.Namespace) -> Iterator[Engine]:
+    """Open the data folder that the arguments name, and close it at the end."""
+    engine = Engine(Settings(data_dir=data_dir(args), bundle_dir=bundle_dir(args)))
+    try:
+        yield engine
+    finally:
+        engine.close()

@@ -1,0 +1,34 @@
+"""Make an API key and print it. It is stored hashed and cannot be shown again.
+
+Scopes: 'search' asks; 'rerank' also gets the items' codes, for re-ranking on the device; 'write' changes the catalogue.
+
+Examples:
+  sightline key add phone-app --scopes search,rerank
+  sightline key add importer --tenant shop-2 --scopes write --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sightline_cloud.commands.common import add_data_arguments, opened
+from sightline_cloud.tenancy.auth import SCOPES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="what the key is for")
+    parser.add_argument("--tenant", default="default", help="whose catalogue it opens (default 'default')")
+    parser.add_argument("--scopes", default=",".join(SCOPES), help=f"some of {','.join(SCOPES)} (default all)")
+    add_data_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    scopes = tuple(scope for scope in args.scopes.split(",") if scope)
+    with opened(args) as engine:
+        key = engine.keys.add(args.name, tenant=args.tenant, scopes=scopes)
+    return {"key": key, "name": args.name, "tenant": args.tenant, "scopes": list(scopes)}
+
+
+def show(result: dict[str, Any]) -> str:
+    return str(result["key"])

@@ -1,0 +1,63 @@
+"""Run the service: one process over one data folder.
+
+The first start makes an API key for the tenant 'default' and prints it once; it is stored hashed and cannot be shown
+again. Logs are JSON lines on stderr. SIGINT and SIGTERM stop it after what runs is finished.
+
+Examples:
+  sightline serve
+  sightline serve --data /var/lib/sightline --host 0.0.0.0 --port 8765
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from sightline_cloud.app import create_app
+from sightline_cloud.commands.common import add_data_arguments, bundle_dir, data_dir
+from sightline_cloud.embedded import listen, server_of
+from sightline_cloud.logs import configure
+from sightline_cloud.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data_arguments(parser)
+    defaults = Settings()
+    parser.add_argument("--host", default=defaults.host, help=f"address to listen on (default {defaults.host})")
+    parser.add_argument(
+        "--port", type=int, default=defaults.port, help=f"port, 0 for a free one (default {defaults.port})"
+    )
+    parser.add_argument(
+        "--search-threads", type=int, default=defaults.search_threads, help="searches side by side (default 2)"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    settings = Settings(
+        data_dir=data_dir(args),
+        bundle_dir=bundle_dir(args),
+        host=args.host,
+        port=args.port,
+        search_threads=args.search_threads,
+    )
+    configure()
+    # The port first: whoever starts a second service should hear of it before its indexes are built.
+    sock = listen(settings.host, settings.port)
+    host, port = sock.getsockname()[:2]
+    app = create_app(settings)
+    keys = app.state.engine.keys
+    if not keys.list():
+        say(f"API key of tenant 'default', shown this once: {keys.add('demo')}")
+    say(f"Sightline serves {settings.data_dir} on http://{host}:{port} (docs: http://{host}:{port}/docs)")
+    server_of(app).run(sockets=[sock])
+    return {"stopped": True, "host": host, "port": port}
+
+
+def show(result: dict[str, Any]) -> str:
+    return f"stopped; nothing listens on {result['host']}:{result['port']} any more"
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

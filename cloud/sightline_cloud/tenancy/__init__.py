@@ -1,0 +1,1 @@
+"""Who asks: API keys, their scopes and their tenants."""

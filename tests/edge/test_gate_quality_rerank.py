@@ -1,0 +1,96 @@
+"""The gate, the frame's quality and the device's re-ranking, each against the slow formula."""
+
+import msgpack
+import numpy as np
+import pytest
+
+from sightline_edge import quality
+from sightline_edge.gate import Gate
+from sightline_edge.rerank import rerank, unit
+from sightline_shared.codec import Codec
+from sightline_shared.errors import BundleCorrupt
+from sightline_shared.protocol import Match
+
+RNG = np.random.default_rng(0)
+GATE = Gate(unit(RNG.normal(size=(7, 16)).astype(np.float32)), 0.3, 0.5, 20.0, 25.0, 240.0)
+
+
+def test_the_gates_score_is_the_largest_cosine() -> None:
+    queries = unit(RNG.normal(size=(20, 16)).astype(np.float32))
+    slow = [max(float(np.dot(query, prototype)) for prototype in GATE.prototypes) for query in queries]
+    np.testing.assert_allclose(GATE.scores(queries), slow, rtol=1e-5)
+    np.testing.assert_allclose([GATE.score(query) for query in queries], slow, rtol=1e-5)
+
+
+def test_a_gate_file_comes_back_with_float16_prototypes() -> None:
+    read = Gate.from_bytes(GATE.to_bytes())
+    np.testing.assert_allclose(read.prototypes, GATE.prototypes, atol=1e-3)
+    assert (read.reject_below, read.sure_above, read.min_sharpness) == (0.3, 0.5, 20.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": 9}, {"prototypes": b""}, {"prototypes": bytes(7)}, {"dim": 0}, {"reject_below": "low"}, {"extra": 1}],
+)
+def test_a_gate_file_with_a_wrong_field_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(BundleCorrupt):
+        Gate.from_bytes(msgpack.packb({**msgpack.unpackb(GATE.to_bytes()), **change}))
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    tensor = RNG.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    luma = [[(299 * int(r) + 587 * int(g) + 114 * int(b)) / 1000 for r, g, b in row] for row in tensor]
+    values = [
+        luma[y - 1][x] + luma[y + 1][x] + luma[y][x - 1] + luma[y][x + 1] - 4 * luma[y][x]
+        for y in range(1, 11)
+        for x in range(1, 11)
+    ]
+    seen = quality.measure(tensor)
+    assert seen.sharpness == pytest.approx(np.var(values), rel=1e-3)
+    assert seen.brightness == pytest.approx(np.mean(luma), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sharpness", "brightness", "reason"),
+    [(100, 10, "too dark"), (100, 250, "too bright"), (5, 120, "hold still"), (100, 120, None), (0, 0, "too dark")],
+)
+def test_a_poor_frame_is_turned_away_with_a_reason(sharpness: float, brightness: float, reason: str | None) -> None:
+    assert quality.problem(quality.Quality(sharpness, brightness), GATE) == reason
+
+
+def coarse_codec() -> Codec:
+    """A codec that loses a lot: 16 numbers in 4 bytes."""
+    centroids = RNG.normal(scale=0.25, size=(4, 256, 4)).astype(np.float32)
+    return Codec(np.zeros(16, np.float32), np.eye(16, dtype=np.float32), centroids)
+
+
+def test_reranking_comes_closer_to_the_float_search_than_the_code_did() -> None:
+    codec = coarse_codec()
+    items = unit(RNG.normal(size=(400, 16)).astype(np.float32))
+    codes = codec.encode(items)
+    before, after = [], []
+    for query in unit(RNG.normal(size=(50, 16)).astype(np.float32)):
+        sent = unit(codec.decode(codec.encode(query[None])))[0]
+        exact, served = items @ query, items @ sent
+        top = np.argsort(-served)[:20]
+        matches = tuple(Match(str(i), float(served[i]), {}, 0, codes[i].tobytes()) for i in top)
+        for match in rerank(matches, query, codec):
+            after.append(abs(match.score - exact[int(match.id)]))
+            before.append(abs(served[int(match.id)] - exact[int(match.id)]))
+    assert np.mean(after) < 0.7 * np.mean(before)
+
+
+def test_reranked_matches_are_the_same_items_in_order_of_score() -> None:
+    codec = coarse_codec()
+    codes = codec.encode(unit(RNG.normal(size=(9, 16)).astype(np.float32)))
+    matches = tuple(Match(f"i{n}", 0.5 - n / 100, {"n": n}, 0, code.tobytes()) for n, code in enumerate(codes))
+    ranked = rerank(matches, unit(RNG.normal(size=(1, 16)).astype(np.float32))[0], codec)
+    assert {match.id for match in ranked} == {match.id for match in matches}
+    assert [match.score for match in ranked] == sorted((match.score for match in ranked), reverse=True)
+
+
+def test_without_every_code_the_services_order_stands() -> None:
+    matches = (Match("a", 0.5, code=bytes(4)), Match("b", 0.4), Match("c", 0.3, code=bytes(4)))
+    query = unit(RNG.normal(size=(1, 16)).astype(np.float32))[0]
+    assert rerank(matches, query, coarse_codec()) is matches
+    assert rerank((), query, coarse_codec()) == ()

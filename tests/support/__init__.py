@@ -1,0 +1,1 @@
+"""Help for the tests: small real things, no mocks."""
