@@ -42,7 +42,8 @@ def figure(
 
 def hits_at(relevant: NDArray[np.bool_], k: int) -> Floats:
     """Return 1.0 for each row of the ranked `relevant` `(n, >=k) bool` with a relevant item among the first k."""
-    return relevant[:, :k].any(axis=1).astype(np.float64)
+    hits: Floats = np.asarray(relevant[:, :k].any(axis=1), np.float64)
+    return hits
 
 
 def average_precision_at(relevant: NDArray[np.bool_], totals: NDArray[np.int64], k: int) -> Floats:
@@ -53,8 +54,8 @@ def average_precision_at(relevant: NDArray[np.bool_], totals: NDArray[np.int64],
     first = relevant[:, :k].astype(np.float64)
     precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
     best = np.maximum(1, np.minimum(k, totals)).astype(np.float64)
-    summed: Floats = np.sum(precision * first, axis=1)
-    return summed / best
+    total: Floats = np.asarray(np.einsum("ij,ij->i", precision, first))
+    return total / best
 
 
 def auroc(inside: Floats, outside: Floats) -> float:

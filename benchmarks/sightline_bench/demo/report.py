@@ -39,7 +39,6 @@ def render(
     trial_n: int,
     bundle: str,
     machine: str,
-    summary: dict[str, Any],
 ) -> str:
     """Return the report as HTML; every picture is inside it, and every string from outside is escaped."""
     environment = jinja2.Environment(
@@ -51,7 +50,8 @@ def render(
         trial_n=trial_n,
         bundle=bundle,
         machine=machine,
-        summary=summary,
+        items=len(scenario.pictures),
+        own_photos=scenario.own_photos,
     )
 
 

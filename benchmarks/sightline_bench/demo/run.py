@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline_bench.demo.scenario import Question, Scenario
+from sightline_bench.demo.scenario import Question
 from sightline_bench.stats import Figure, figure
 from sightline_edge import Answer, Client, Device, Options
 from sightline_edge.commands.query import sum_device
@@ -81,8 +81,3 @@ def summarize(asked: list[Asked]) -> Trial:
         device_ms=float(np.median([sum_device(dict(a.stages_ms)) for a in answers])) if answers else float("nan"),
         round_trip_ms=float(np.median([a.stages_ms["round_trip"] for a in answers])) if answers else float("nan"),
     )
-
-
-def scenario_summary(scenario: Scenario) -> dict[str, Any]:
-    """Return what was indexed, for the report's head."""
-    return {"items": len(scenario.pictures), "own_photos": scenario.own_photos, "catalogue": str(scenario.catalogue)}
