@@ -6,9 +6,17 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.service import Service
+from support.tiny_bundle import make_tiny_bundle
+
+from sightline_cloud.embedded import EmbeddedService
+from sightline_cloud.settings import Settings
+from sightline_edge import Device
+from sightline_shared.bundle import Bundle, open_bundle
 
 
 @pytest.fixture(scope="session")
@@ -26,16 +34,38 @@ def packs() -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny real bundle."""
-    from support.tiny_bundle import make_tiny_bundle
-
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     make_tiny_bundle(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_folder: Path):
+def tiny(tiny_folder: Path) -> Bundle:
     """A tiny real bundle, opened."""
-    from sightline_shared.bundle import open_bundle
-
     return open_bundle(tiny_folder)
+
+
+@pytest.fixture
+def start(tiny: Bundle, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services over the test's data folder, one after another or side by side."""
+    running: list[EmbeddedService] = []
+    device = Device.load(tiny)
+
+    def begin(folder: str = "data", **settings: object) -> Service:
+        service = EmbeddedService(Settings(data_dir=tmp_path / folder, port=0, **settings), tiny).start()
+        running.append(service)
+        name = f"test{len(service.engine.keys.list())}"
+        return Service(service.url, service.engine, device, service.engine.keys.add(name))
+
+    begin.stop = lambda: [running.pop().stop() for _ in range(len(running))]  # type: ignore[attr-defined]
+    yield begin
+    begin.stop()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def service(start: Callable[..., Service]) -> Service:
+    """A service with items 0 to 9."""
+    begun = start()
+    for number in range(10):
+        assert begun.add(number, title=f"Item {number}").status_code == 200
+    return begun

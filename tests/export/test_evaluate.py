@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from sightline_export.evaluate import auroc, overlap, retrieval
 
 

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import torch
-from sightline_export.losses import ArcFace, SemanticLoss, gallery_loss, teacher_loss
 from torch.nn import functional
+
+from sightline_export.losses import ArcFace, SemanticLoss, gallery_loss, teacher_loss
 
 
 def unit(rows: int, dim: int, seed: int) -> torch.Tensor:
@@ -43,7 +44,9 @@ def test_arcface_adds_the_margin_to_the_angle_of_the_true_class() -> None:
     centres = functional.normalize(loss.weight.detach()).numpy()
     slow = 0.0
     for vector, label in zip(embeddings.numpy(), labels.tolist(), strict=True):
-        logits = [20.0 * math.cos(math.acos(float(vector @ c)) + (0.3 if i == label else 0)) for i, c in enumerate(centres)]
+        logits = [
+            20.0 * math.cos(math.acos(float(vector @ c)) + (0.3 if i == label else 0)) for i, c in enumerate(centres)
+        ]
         slow += (math.log(sum(math.exp(x) for x in logits)) - logits[label]) / 4
     assert math.isclose(float(loss(embeddings, labels)), slow, rel_tol=1e-4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from sightline_export.recipe import Recipe, load_recipe, to_table
 from sightline_shared.errors import RecipeInvalid
 

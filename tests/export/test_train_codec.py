@@ -5,6 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 import pytest
+
 from sightline_export.train_codec import balanced_order, train_codec
 from sightline_shared.errors import TrainingDataTooSmall
 

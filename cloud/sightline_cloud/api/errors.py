@@ -1,4 +1,4 @@
-"""Every error leaves as the error tree's body: msgpack to callers that speak it, JSON to people."""
+"""Every error leaves as the error tree's body: msgpack from /v1/search and to whoever accepts it, else JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def respond(request: Request, error: SightlineError, *, status: int | None = Non
     body = {**error.to_dict(), "request_id": error.request_id or request.state.request_id}
     headers = {"www-authenticate": "Bearer"} if error.http_status == 401 else {}
     chosen = status or error.http_status
-    if request.headers.get("content-type", "").startswith(MEDIA_TYPE):
+    if request.url.path == "/v1/search" or MEDIA_TYPE in request.headers.get("accept", ""):
         return Response(msgpack.packb(body), chosen, headers, MEDIA_TYPE)
     return JSONResponse(body, chosen, headers)
 
