@@ -64,11 +64,11 @@ def test_the_real_weights_tell_imagenet_things_apart(packs: Path) -> None:
     from sightline_shared.preprocess import load_image, to_tensor
 
     with (packs / "shopfloor_ood" / "manifest.csv").open() as file:
-        rows = list(csv.DictReader(file))[::6]
+        rows = list(csv.DictReader(file))[:110]
     model = load_backbone("efficientnet_lite0", packs / "weights")
     pixels = [to_tensor(load_image(packs / "shopfloor_ood" / row["path"]), 192) for row in rows]
     with torch.inference_mode():
         features = torch.cat([model(torch.from_numpy(np.stack(part))) for part in (pixels[::2], pixels[1::2])])
     labels = [row["fine"] for row in rows[::2] + rows[1::2]]
     vectors = normalise(features.numpy())
-    assert retrieval(vectors, labels, vectors, labels, "objects", leave_self_out=True)["R@1"].value > 0.7
+    assert retrieval(vectors, labels, vectors, labels, "objects", leave_self_out=True)["R@1"].value > 0.85

@@ -25,7 +25,8 @@ def test_faiss_gives_the_same_codes_over_rotated_vectors() -> None:
 
 
 def test_it_beats_plain_product_quantization() -> None:
-    train, test = correlated(4000, 32), correlated(500, 32, seed=0)[:500]
+    vectors = correlated(4500, 32)
+    train, test = vectors[:4000], vectors[4000:]
     codec = train_codec(train, subspaces=8)
     pq = faiss.ProductQuantizer(32, 8, 8)
     pq.train(train)

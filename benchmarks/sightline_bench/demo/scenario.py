@@ -53,26 +53,29 @@ def sample_scenario(folder: Path, *, seed: int = 0, progress: Progress | None = 
     def take(name: str, item: SampleItem, view: int, difficulty: float) -> Path:
         return _save(phone_view(item, seed * 1000 + view, difficulty=difficulty), photos / f"{name}.jpg")
 
+    def catalogue_id(item: SampleItem) -> str:
+        return f"studio/{item.id}.jpg"  # as the manifest names it
+
     easy, hard, shaken = items[6], items[41], items[20]
     questions = [
-        Question("a good match", take("good", easy, 901, 0.1), easy.id),
-        Question("the same item, photographed differently", take("different", hard, 902, 0.9), hard.id),
+        Question("a good match", take("good", easy, 901, 0.1), catalogue_id(easy)),
+        Question("the same item, photographed differently", take("different", hard, 902, 0.9), catalogue_id(hard)),
         Question("not in the catalogue's world", _save(distractor(seed + 1), photos / "stranger.jpg")),
         Question(
             "a blurred frame",
             _save(blurred(phone_view(shaken, 903, difficulty=0.2)), photos / "blurred.jpg"),
-            shaken.id,
+            catalogue_id(shaken),
         ),
-        Question("a good match, service down", photos / "good.jpg", easy.id, service_up=False),
+        Question("a good match, service down", photos / "good.jpg", catalogue_id(easy), service_up=False),
     ]
     trial = [
-        Question(item.id, take(f"trial-{i:02d}", item, 904 + i, 0.5), item.id)
+        Question(item.id, take(f"trial-{i:02d}", item, 904 + i, 0.5), catalogue_id(item))
         for i, item in enumerate(items[:: CATALOGUE_ITEMS // TRIAL_ITEMS])
     ]
     return Scenario(
         manifest,
-        {item.id: folder / "catalogue" / "studio" / f"{item.id}.jpg" for item in items},
-        {item.id: item.title for item in items},
+        {catalogue_id(item): folder / "catalogue" / catalogue_id(item) for item in items},
+        {catalogue_id(item): item.title for item in items},
         questions,
         trial,
     )

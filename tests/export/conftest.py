@@ -1,10 +1,12 @@
-"""Drawn photographs, and weights of nobody, for tests that need no packs."""
+"""Drawn photographs and random weights, for tests that need no packs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
@@ -14,7 +16,7 @@ from sightline_export.lite import EfficientNetLite
 ITEMS = ("disc", "bar", "ring", "cross")
 
 
-def draw(item: int, view: int, size: tuple[int, int] = (120, 96)) -> Image.Image:
+def draw_picture(item: int, view: int, size: tuple[int, int] = (120, 96)) -> Image.Image:
     """Draw view `view` of item `item`: its own shape and colour, at another place and light."""
     rng = np.random.default_rng(item * 1000 + view)
     ground = rng.integers(60, 200, 3)
@@ -35,16 +37,16 @@ def draw(item: int, view: int, size: tuple[int, int] = (120, 96)) -> Image.Image
     return image
 
 
-def write_folder(folder: Path, views: int = 12) -> Path:
+def write_pictures(folder: Path, views: int = 12) -> Path:
     """Write `views` pictures of four items, one sub-folder for each."""
     for item, name in enumerate(ITEMS):
         (folder / name).mkdir(parents=True)
         for view in range(views):
-            draw(item, view).save(folder / name / f"{view:02d}.png")
+            draw_picture(item, view).save(folder / name / f"{view:02d}.png")
     return folder
 
 
-def write_weights(folder: Path) -> Path:
+def write_random_weights(folder: Path) -> Path:
     """Write random EfficientNet-Lite0 weights under the name that the recipe looks for."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
@@ -52,3 +54,21 @@ def write_weights(folder: Path) -> Path:
     tensors = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     save_file(tensors, folder / "efficientnet_lite0.fp16.safetensors")
     return folder
+
+
+@pytest.fixture
+def draw() -> Callable[..., Image.Image]:
+    """draw(item, view, size): one drawn picture."""
+    return draw_picture
+
+
+@pytest.fixture
+def write_folder() -> Callable[..., Path]:
+    """write_folder(folder, views): drawn pictures of four items, one sub-folder for each."""
+    return write_pictures
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with random EfficientNet-Lite0 weights."""
+    return write_random_weights(tmp_path_factory.mktemp("weights"))
