@@ -15,7 +15,7 @@ from sightline_bench.demo.scenario import Scenario
 from sightline_shared.errors import SightlineError
 from sightline_shared.preprocess import load_image
 
-SHOWN_MATCHES = 6
+SHOWN_MATCHES = 5
 COLOURS = {
     "decode": "#9db4c0",
     "preprocess": "#6f97a8",
