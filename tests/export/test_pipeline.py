@@ -99,7 +99,7 @@ def test_a_checkpoint_of_other_settings_is_refused(work: Path, capsys: pytest.Ca
 
 
 def test_what_stands_in_the_bundles_place_is_not_deleted(work: Path, tmp_path: Path) -> None:
-    from sightline_export.pipeline import make_room
+    from sightline_export.workspace import make_room
 
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "thesis.txt").write_text("mine")

@@ -46,6 +46,30 @@ def test_the_resize_is_the_specified_filter() -> None:
     assert np.abs(error).max() <= 1.01
 
 
+def test_a_large_frame_is_averaged_over_whole_blocks_first() -> None:
+    image = picture(1201, 900)
+    pixels = np.asarray(image).astype(np.float64)
+    factor = 900 // 384
+    rows, columns = -(-900 // factor), -(-1200 // factor)
+    cropped = pixels[:, :1200]
+    blocks = np.array(
+        [
+            [
+                cropped[i * factor : (i + 1) * factor, j * factor : (j + 1) * factor].mean(axis=(0, 1))
+                for j in range(columns)
+            ]
+            for i in range(rows)
+        ]
+    )
+    reduced = Image.fromarray(np.floor(blocks + 0.5).astype(np.uint8))
+    assert min(reduced.size) >= 384
+    expected = np.asarray(reduced.resize((192, 192), Image.Resampling.BILINEAR))
+    difference = np.abs(to_tensor(image, 192).astype(int) - expected.astype(int))
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.01
+    direct = np.asarray(image.crop((0, 0, 1200, 900)).resize((192, 192), Image.Resampling.BILINEAR))
+    assert np.abs(to_tensor(image, 192).astype(int) - direct.astype(int)).mean() < 1.5
+
+
 def test_a_tall_frame_is_cropped_to_4_3_before_it_is_squashed() -> None:
     tall = picture(300, 900)
     middle = tall.crop((0, 250, 300, 650))
