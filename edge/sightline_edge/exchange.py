@@ -121,7 +121,7 @@ def read(
         outcome=Outcome(answer.decision.label),
         decided_by="cloud",
         matches=matches,
-        reasons=answer.reasons,
+        reasons=(*answer.reasons, seen.reason) if seen.reason else answer.reasons,
         partial=answer.partial,
         request_id=request_id.hex(),
         code=seen.code,

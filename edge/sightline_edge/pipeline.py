@@ -18,7 +18,8 @@ from sightline_shared.preprocess import Frame, load_image, to_tensor
 class Observation:
     """What the device made of one frame.
 
-    `stop` is set when the device answers by itself, with its `reason`; then `code` is None and nothing may be sent.
+    `stop` is set when the device answers by itself; then `code` is None and nothing may be sent. `reason` says why it
+    stopped, or what it doubts.
     `embedding` is `(d,) float32` of unit length, `code` the bytes that stand for it.
     """
 
@@ -53,7 +54,9 @@ def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
         reason = f"no visual match: unlike anything in the catalogue ({score:.2f} < {device.gate.reject_below:.2f})"
         return Observation(seen, Outcome.NOT_FOUND, reason, score, embedding)
 
+    doubt = f"the device is unsure: little like the catalogue ({score:.2f})" if score < device.gate.sure_above else None
+
     with budget.stage("encode"):
         code = device.codec.encode(embedding[np.newaxis])[0].tobytes()
 
-    return Observation(seen, gate_score=score, embedding=embedding, code=code)
+    return Observation(seen, None, doubt, score, embedding, code)

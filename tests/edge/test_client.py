@@ -93,6 +93,14 @@ def test_a_frame_that_the_gate_refuses_never_leaves(tiny) -> None:
     assert "no visual match" in answer.reasons[0] and answer.body_bytes_up == 0 and answer.code is None
 
 
+def test_a_gate_in_doubt_asks_and_says_so(tiny) -> None:
+    doubting = Device.load(tiny)
+    doubting = dataclasses.replace(doubting, gate=dataclasses.replace(doubting.gate, sure_above=0.999))
+    with Client(URL, device=doubting, transport=answering(found)) as client:
+        answer = client.search(picture(1))
+    assert answer.decided_by == "cloud" and "the device is unsure" in answer.reasons[0]
+
+
 @pytest.mark.parametrize(("level", "reason"), [(0, "too dark"), (255, "too bright"), (128, "hold still")])
 def test_a_poor_frame_never_leaves_and_says_what_to_do(device, level: int, reason: str) -> None:
     frame = np.full((120, 160, 3), level, np.uint8)

@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from sightline_shared.protocol import Answer, Decision, Match, Query, pack_answer, pack_query, unpack_answer, unpack_query
+from sightline_shared.protocol import (
+    Answer,
+    Decision,
+    Match,
+    Query,
+    pack_answer,
+    pack_query,
+    unpack_answer,
+    unpack_query,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

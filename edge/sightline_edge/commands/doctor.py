@@ -126,5 +126,7 @@ def _key(url: str, api_key: str | None, device: Device) -> str:
         for tensor in device.bundle.golden.tensors:
             answer = client.search(Image.fromarray(tensor))
             if answer.decided_by == "cloud":
-                return f"accepted; a test query was answered '{answer.outcome}' in {answer.stages_ms['round_trip']:.1f} ms"
+                return (
+                    f"accepted; a test query was answered '{answer.outcome}' in {answer.stages_ms['round_trip']:.1f} ms"
+                )
     raise ServiceError(f"{url}: every golden picture was turned away on the device, so the key could not be tried.")
