@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from sightline_edge.device import Device
 from sightline_edge.runtimes import Runtime
 from sightline_edge.runtimes.ort import OrtRuntime
-from sightline_shared.errors import BundleCorrupt, BundleNotFound
+from sightline_shared.errors import BundleNotFound
 
-KEPT = Path(__file__).parent / "student.float16.onnx"
+KEPT = Path(__file__).parent
 
 
 def reference_runtime(device: Device, named: str | None) -> Runtime | None:
-    """Return the float student in the file `named`, else the kept one when it belongs to the device's bundle.
+    """Return the float student in the file `named`, else the one kept here for the device's int8 student, if any.
 
-    The kept file is the float student that the default bundle was made from, weights stored as float16. The bundle's
-    manifest names its SHA-256 under metrics "float_reference_sha256"; for another bundle there is none, and the float
-    column is left out. Raises BundleNotFound for a named file that is not there.
+    The kept file holds the float student that the default bundle was made from, its weights stored as float16; its name
+    carries the head of the int8 student's SHA-256. For another bundle there is none, and the float column is left out.
+    Raises BundleNotFound for a named file that is not there.
     """
     if named:
         if not Path(named).is_file():
-            raise BundleNotFound(
-                f"--float-model: expected an ONNX file, got {named}.", hint="See runs/NAME of the export."
-            )
+            raise BundleNotFound(f"--float-model: expected an ONNX file, got {named}.", hint="See the run's folder.")
         return OrtRuntime(Path(named).read_bytes(), threads=2)
-    expected = device.bundle.manifest.metrics.get("float_reference_sha256")
-    if not expected or not KEPT.is_file():
-        return None
-    model = KEPT.read_bytes()
-    if hashlib.sha256(model).hexdigest() != expected:
-        raise BundleCorrupt(f"{KEPT}: expected the float student of bundle {device.bundle.label}, got another file.")
-    return OrtRuntime(model, threads=2)
+    manifest = device.bundle.manifest
+    kept = KEPT / f"float16-of-{manifest.files[manifest.roles['student']].sha256[:12]}.onnx"
+    return OrtRuntime(kept.read_bytes(), threads=2) if kept.is_file() else None
