@@ -84,7 +84,7 @@ def test_photographs_become_a_bundle(
     metrics = json.loads((work / "run" / "metrics.json").read_text())
     assert metrics["figures"]["int8.cosine_mean"]["n"] > 0
     assert len(metrics["learning"]["loss"]) == 2
-    assert metrics["comparison"]["teacher"].keys() == metrics["comparison"]["int8 student"].keys()
+    assert metrics["comparison"]["teacher"].keys() == metrics["comparison"]["int8"].keys()
     for name in ("report.md", "student.fp32.onnx", "student.float16.onnx", "student.int8.onnx"):
         assert (work / "run" / name).stat().st_size > 500
     assert str(work) not in (work / "run" / "bundle" / "manifest.json").read_text()
