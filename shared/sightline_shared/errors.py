@@ -27,6 +27,7 @@
     |   |-- ServiceUnreachable
     |   |-- ServiceTimeout
     |   |-- ServiceBusy
+    |   |-- ServiceNotReady
     |   |-- AnswerMalformed         the service's bytes are not an answer
     |   `-- ServiceFailed           the service failed inside; the details are in its log
     |-- StoreError                  the catalogue's database
@@ -204,6 +205,12 @@ class ServiceBusy(ServiceError):
     code = "E_SERVICE_BUSY"
     http_status = 503
     default_hint = "Try again after the time that Retry-After names."
+
+
+class ServiceNotReady(ServiceError):
+    code = "E_SERVICE_NOT_READY"
+    http_status = 503
+    default_hint = "Wait until GET /readyz answers 200."
 
 
 class AnswerMalformed(ServiceError):
