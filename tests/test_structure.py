@@ -14,7 +14,7 @@ from sightline_shared.cli import COMMANDS, main, parser_of
 from sightline_shared.environment import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"torch", "onnx", "coremltools", "faiss", "fastapi", "uvicorn", "sqlalchemy", "ray", "rich", "jinja2"}
+HEAVY = {"torch", "onnx", "coremltools", "faiss", "fastapi", "uvicorn", "sqlalchemy", "ray", "jinja2"}
 
 
 def test_importing_the_sdk_loads_nothing_heavy() -> None:

@@ -38,7 +38,7 @@ GALLERY = 500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
-    parser.add_argument("--queries", type=int, default=200, help="queries to time (default 200)")
+    parser.add_argument("--queries", type=int, default=400, help="queries to time (default 400)")
     parser.add_argument("--out", help="write the JSON result, raw timings included, here too")
 
 
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     bundle = resolve_bundle(None)
     with tempfile.TemporaryDirectory(prefix="sightline-edge-") as folder, Progress(console=Console(stderr=True)) as bar:
         suite = packs_suite(packs) if packs else samples_suite(Path(folder) / "samples")
-        gallery = next(iter(suite.galleries.values()))[:GALLERY]
+        whole = next(iter(suite.galleries.values()))
+        gallery = whole[:: max(1, len(whole) // GALLERY)]
         galleries = {"shop": Gallery([photo.path for photo in gallery])}
         before = machine.describe()
         with running(Path(folder) / "data", bundle, galleries, bar) as service:
@@ -122,7 +123,7 @@ def show(result: dict[str, Any]) -> str:
     ]
     rows = {**result["stages_ms"], "whole device": result["device_ms"], "whole query": result["total_ms"]}
     rows["bare runtime (the limit for embed)"] = result["bare_runtime_ms"]
-    lines += [f"| {name} | {row['p50']:.3f} | {row.get('p95', float('nan')):.3f} |" for name, row in rows.items()]
+    lines += [f"| {name} | {row['p50']:.3f} | {_cell(row.get('p95'))} |" for name, row in rows.items()]
     share, memory, sent = result["not_the_model_share"], result["memory_mib"], result["bytes"]
     low, high = share["interval"]
     lines += [
@@ -136,3 +137,7 @@ def show(result: dict[str, Any]) -> str:
         f"heavy modules in it: {', '.join(result['heavy_modules']) or 'none'}",
     ]
     return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "too few" if value is None else f"{value:.3f}"
