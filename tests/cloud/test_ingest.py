@@ -40,7 +40,7 @@ from sightline_shared.protocol import (
 )
 def test_metadata_that_would_spoil_every_answer_is_refused(service, metadata: dict[str, object], problem: str) -> None:
     assert problem in (item_problem("id", metadata) or "")
-    if "\ud800" not in str(metadata):
+    if metadata != {"title": "\ud800"}:  # msgpack cannot carry that one here in the first place
         with service.http() as http:
             response = post_item(http, "x", jpeg(picture(1)), metadata)
         assert response.status_code == 400 and response.json()["code"] == "E_BODY_MALFORMED"

@@ -40,6 +40,25 @@ def test_commits_are_durable_and_foreign_keys_are_on(store) -> None:
     assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
+def test_reading_matches_costs_the_same_whatever_the_size_of_the_catalogue(store) -> None:
+    """A plan that goes through the tenant's items reads all of them for every query."""
+    store.add("t", items(30))
+    statements = []
+
+    @event.listens_for(store.database._engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, many) -> None:
+        statements.append((statement, parameters))
+
+    pks = list(range(1, 31))
+    assert set(store.hydrate("t", pks)) == set(pks) and store.hydrate("other", pks) == {}
+    store.vectors(pks, DIM)
+    looked_up = [(text, values) for text, values in statements if text.startswith("SELECT pk")]
+    assert len(looked_up) == 3
+    with store.database.read() as connection:
+        plans = [connection.exec_driver_sql("EXPLAIN QUERY PLAN " + text, values).all() for text, values in looked_up]
+    assert all("USING INTEGER PRIMARY KEY" in plan[0][-1] for plan in plans), plans
+
+
 def test_a_locked_catalogue_is_named_and_usable_again(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
     monkeypatch.setattr(database, "PRAGMAS", ("journal_mode=WAL", "busy_timeout=50"))
@@ -129,7 +148,7 @@ def test_the_service_keeps_following_after_any_error_and_says_so_meanwhile(servi
     time.sleep(0.8)
     with service.http() as http, service.client() as client:
         broken = http.get("/readyz")
-        assert broken.status_code == 500 and broken.json()["code"] == "E_INDEX_FAILED"
+        assert broken.status_code == 503 and broken.json()["code"] == "E_SERVICE_NOT_READY"
         monkeypatch.setattr(service.engine.store, "changes_since", honest)
         time.sleep(0.8)
         assert http.get("/readyz").status_code == 200

@@ -1,0 +1,116 @@
+"""The learning stages: the teacher's embeddings, and the student that imitates them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sightline_export import figures
+from sightline_export.convert_onnx import open_session, run_rows, to_onnx
+from sightline_export.data import PhotoSet
+from sightline_export.distill import TrainingSet, distill
+from sightline_export.recipe import Recipe, to_table
+from sightline_export.student import Student, averaged, folded, new_student, ridge_head
+from sightline_export.teacher import joined_features, train_head
+from sightline_export.workspace import Run
+
+Vectors = NDArray[np.float32]
+
+
+def teach(run: Run, photos: PhotoSet) -> Vectors:
+    """Return the teacher's embedding of every photograph, `(n, d) float32`; only training photographs train it."""
+    recipe = run.recipe
+    features = joined_features(recipe.teacher.backbones, run.weights, photos, run.features, run.progress)
+    train = photos.where(role="train")
+    labels = class_numbers([photos.photos[row].item if photos.photos[row].labelled else "" for row in train])
+    head = train_head(features[train], labels, recipe.student.dimension, recipe.teacher, recipe.seed)
+    return head.embed(features)
+
+
+def train_student(run: Run, photos: PhotoSet, targets: Vectors) -> tuple[Student, dict[str, object]]:
+    """Return the student, ridge-initialised and distilled, its weights averaged as the validation set likes best."""
+    recipe = run.recipe
+    student = new_student(recipe.student, run.weights)
+    train = photos.where(role="train")
+    features = pooled_features(student, photos.tensors[train])
+    cosine = ridge_head(student, features, targets[train])
+    learning: dict[str, object] = {"ridge_cosine": round(cosine, 4)}
+    run.progress.say(f"ridge head: mean cosine {cosine:.3f} to the teacher on its training photographs")
+    if recipe.training.images == 0:
+        return student, learning
+    start = {key: value.clone() for key, value in student.state_dict().items()}
+    learning["loss"] = distill(
+        student,
+        training_set(photos, targets, train),
+        recipe,
+        run.folder / "training",
+        run.progress,
+        fingerprint=fingerprint(recipe, photos),
+    )
+    trained = {key: value.clone() for key, value in student.state_dict().items()}
+    if recipe.training.shares == (1.0,):
+        return student, learning
+    student.load_state_dict(averaged(start, trained, best_share(run, photos, student, start, trained, learning)))
+    return student, learning
+
+
+def best_share(
+    run: Run,
+    photos: PhotoSet,
+    student: Student,
+    start: dict[str, Tensor],
+    trained: dict[str, Tensor],
+    learning: dict[str, object],
+) -> float:
+    """Return the student's share in the weight average that scores best on validation photographs."""
+    size = run.recipe.student.size
+    scores: dict[float, float] = {}
+    details: dict[str, object] = {}
+    for share in dict.fromkeys((0.0, *run.recipe.training.shares)):
+        student.load_state_dict(averaged(start, trained, share))
+        vectors = run_rows(open_session(to_onnx(folded(student), size)), photos.tensors)
+        scores[share], parts = figures.validation_score(photos, vectors)
+        details[str(share)] = {"score": round(scores[share], 4)} | {key: round(part, 4) for key, part in parts.items()}
+        run.progress.say(
+            f"share {share:.2f}: validation R@1 {scores[share]:.4f} "
+            + ", ".join(f"{key} {part:.3f}" for key, part in parts.items())
+        )
+    best = max(run.recipe.training.shares, key=lambda share: scores[share])
+    learning["shares"], learning["share"] = details, best
+    return best
+
+
+def pooled_features(student: Student, pixels: NDArray[np.uint8]) -> Vectors:
+    """Return the backbone's pooled features `(n, 1280) float32`."""
+    return run_rows(open_session(to_onnx(folded(student).backbone, int(pixels.shape[1]), "features")), pixels)
+
+
+def training_set(photos: PhotoSet, targets: Vectors, train: NDArray[np.int64]) -> TrainingSet:
+    """Return what the distillation learns from."""
+    chosen = [photos.photos[row] for row in train]
+    return TrainingSet(
+        images=[photos.images[row] for row in train],
+        targets=targets[train],
+        items=class_numbers([photo.item if photo.labelled else "" for photo in chosen]),
+        categories=class_numbers([photo.category if photo.labelled else "" for photo in chosen]),
+        groups=class_numbers([photo.source for photo in chosen]),
+        outside=np.array([photo.kind == "outside" for photo in chosen]),
+    )
+
+
+def class_numbers(names: list[str]) -> NDArray[np.int64]:
+    """Return each name's number in sorted order `(n,)`; -1 for the empty name."""
+    table = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
+    return np.array([table.get(name, -1) for name in names], dtype=np.int64)
+
+
+def fingerprint(recipe: Recipe, photos: PhotoSet) -> str:
+    """Return what a checkpoint belongs to: everything in recipe and photographs that the training depends on."""
+    table = to_table(recipe)
+    parts = {key: table[key] for key in ("seed", "teacher", "student", "training", "loss")}
+    rows = [(digest, photo.role, photo.item) for digest, photo in zip(photos.digests, photos.photos, strict=True)]
+    return hashlib.sha256(json.dumps([parts, rows], sort_keys=True).encode()).hexdigest()
