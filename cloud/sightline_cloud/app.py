@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import anyio
@@ -14,6 +15,7 @@ from sightline_cloud.api.errors import on_http_error, on_sightline_error
 from sightline_cloud.api.middleware import RequestLog
 from sightline_cloud.engine import Engine
 from sightline_cloud.logs import log, log_failure
+from sightline_cloud.search import check_thresholds
 from sightline_cloud.settings import Settings
 from sightline_shared import __version__
 from sightline_shared.bundle import Bundle
@@ -27,16 +29,19 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> FastAPI:
     is opened: BundleError, StoreError, VersionMismatch.
     """
     engine = Engine(settings, bundle)
+    check_thresholds(engine.bundle.manifest)
     log("ready", bundle=engine.bundle.label, tenants=engine.indexes.stats(), seq=engine.indexes.seq)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.search_limiter = anyio.CapacityLimiter(settings.search_threads)
-        app.state.ingest_limiter = anyio.CapacityLimiter(1)
+        app.state.search_pool = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="search")
+        # Changes one after another, apart from the threads that check keys: a slow one holds up no query.
+        app.state.change_limiter = anyio.CapacityLimiter(1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow_changes, engine)
             yield
             tasks.cancel_scope.cancel()
+        app.state.search_pool.shutdown(cancel_futures=True)
         engine.close()
 
     app = FastAPI(
@@ -55,10 +60,17 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> FastAPI:
 
 
 async def follow_changes(engine: Engine) -> None:
-    """Apply what other processes write into the catalogue ('sightline index add'), until cancelled."""
+    """Apply what other processes write into the catalogue ('sightline index add'), until cancelled.
+
+    Whatever goes wrong is tried again: a service that stopped looking would answer from an old index for ever.
+    """
+    told = ""
     while True:
         await anyio.sleep(engine.settings.poll_seconds)
         try:
             await anyio.to_thread.run_sync(engine.indexes.catch_up)
-        except SightlineError as error:
-            log_failure("catch_up_failed", error)
+            told = ""
+        except Exception as error:
+            if told != str(error):  # once for each trouble, not three times a second
+                log_failure("catch_up_failed", error)
+            told = str(error)

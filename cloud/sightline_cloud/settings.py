@@ -15,7 +15,8 @@ class Settings:
 
     Sizes are bytes, times milliseconds unless the name says seconds. `ivf_min_vectors`: a tenant with at least so many
     items gets an IVF index instead of an exact one. `rescore`: how many of the IVF's candidates are scored again from
-    their stored vectors.
+    their stored vectors. `network_ms`: what is held back from a query's deadline for the way there and back, at most a
+    quarter of it; an answer that leaves at the deadline arrives after the caller has given up.
     """
 
     data_dir: Path = Path("sightline-data")
@@ -24,6 +25,7 @@ class Settings:
     port: int = 8765
     max_item_bytes: int = 16 * 1024 * 1024
     max_deadline_ms: int = 10_000
+    network_ms: int = 50
     search_threads: int = 2
     embed_threads: int = 1
     ivf_min_vectors: int = 40_000
@@ -35,6 +37,7 @@ class Settings:
         _in_range("port", self.port, 0, 65_535)
         _in_range("max_item_bytes", self.max_item_bytes, 1024, 64 * 1024 * 1024)
         _in_range("max_deadline_ms", self.max_deadline_ms, 1, MAX_DEADLINE_MS)
+        _in_range("network_ms", self.network_ms, 0, 10_000)
         _in_range("search_threads", self.search_threads, 1, 256)
         _in_range("embed_threads", self.embed_threads, 1, 256)
         _in_range("ivf_min_vectors", self.ivf_min_vectors, 1000, 10**9)

@@ -6,6 +6,7 @@ does to photographs from outside the catalogue is measured and reported, never p
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from sightline_edge.quality import measure
 from sightline_export.evaluate import Figure, auroc_figure, mean_figure
+from sightline_export.recipe import Gate
 from sightline_export.train_codec import kmeans
 from sightline_shared.errors import TrainingDataTooSmall
 
@@ -35,9 +37,56 @@ class QualityLimits:
     max_brightness: float
 
 
+@dataclass(frozen=True)
+class GateFit:
+    """A fitted gate: prototypes `(p, d)`, offsets `(p,)`, both as float16 stores them, and the two thresholds."""
+
+    prototypes: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    reject_below: float
+    sure_above: float
+
+    def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the gate's scores `(n,)` of `embeddings` `(n, d) float32`."""
+        best: NDArray[np.float32] = (embeddings @ self.prototypes.T - self.offsets).max(axis=1)
+        return best
+
+
+def fit_gate(
+    gallery: Mapping[str, NDArray[np.float32]], held: Mapping[str, NDArray[np.float32]], settings: Gate, seed: int
+) -> GateFit:
+    """Return the gate of a catalogue: `gallery` and `held` map a source to embeddings `(n, d) float32`.
+
+    Every source gets prototypes by the root of its size, and its own cut-off: `settings.false_reject` of its held-out
+    photographs lie below it. A source without any takes the loosest of the others. Offsets bring the cut-offs to one
+    scale, that of the loosest source. Raises TrainingDataTooSmall when no source has 5 held-out photographs.
+    """
+    names = [name for name, vectors in gallery.items() if len(vectors)]
+    roots = {name: float(np.sqrt(len(gallery[name]))) for name in names}
+    parts = {
+        name: gate_prototypes(gallery[name], round(settings.prototypes * roots[name] / sum(roots.values())), seed)
+        for name in names
+    }
+    cuts = {
+        name: float(np.quantile(best_cosine(held[name], parts[name]), settings.false_reject))
+        for name in names
+        if len(held.get(name, ())) >= 5
+    }
+    if not cuts:
+        raise TrainingDataTooSmall(
+            f"gate: expected 5 or more held-out photographs in a source, got { {k: len(v) for k, v in held.items()} }.",
+            hint="Name a 'val' split in the recipe's sources, or raise val_share.",
+        )
+    loosest = min(cuts.values())
+    offsets = np.concatenate([np.full(len(parts[name]), cuts.get(name, loosest) - loosest) for name in names])
+    fit = GateFit(np.concatenate(list(parts.values())), offsets.astype(np.float16).astype(np.float32), loosest, loosest)
+    sure = min(float(np.quantile(fit.scores(held[name]), 1 - SURE_SHARE)) for name in cuts)
+    return dataclasses.replace(fit, sure_above=max(sure, loosest))
+
+
 def gate_prototypes(gallery: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
-    """Return at most `count` prototypes `(p, d) float32` of length 1, as float16 stores them."""
-    wanted = min(count, max(1, len(gallery) // 4))
+    """Return at most `count` prototypes `(p, d) float32` of length 1, one for two pictures at most, as float16."""
+    wanted = min(max(1, count), max(1, len(gallery) // 2))
     centres = kmeans(gallery, wanted, 30, seed, spherical=True)
     centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
     # The gate file holds float16: calibrate with the very numbers that ship.
@@ -48,19 +97,6 @@ def best_cosine(embeddings: NDArray[np.float32], prototypes: NDArray[np.float32]
     """Return each row's largest cosine to a prototype: `(n,) float32`."""
     best: NDArray[np.float32] = (embeddings @ prototypes.T).max(axis=1)
     return best
-
-
-def gate_thresholds(scores: Mapping[str, NDArray[np.float32]], false_reject: float) -> tuple[float, float]:
-    """Return (reject_below, sure_above) from the good photographs' scores of each domain: the lowest of each."""
-    groups = {name: values for name, values in scores.items() if len(values) >= 5}
-    if not groups:
-        raise TrainingDataTooSmall(
-            f"gate: expected 5 or more held-out photographs in a source, got { {k: len(v) for k, v in scores.items()} }.",
-            hint="Name a 'val' split in the recipe's sources, or raise val_share.",
-        )
-    reject = min(float(np.quantile(values, false_reject)) for values in groups.values())
-    sure = min(float(np.quantile(values, 1 - SURE_SHARE)) for values in groups.values())
-    return reject, max(sure, reject)
 
 
 def rate_below(scores: NDArray[np.float32], threshold: float, data: str) -> Figure:

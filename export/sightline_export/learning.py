@@ -112,5 +112,9 @@ def fingerprint(recipe: Recipe, photos: PhotoSet) -> str:
     """Return what a checkpoint belongs to: everything in recipe and photographs that the training depends on."""
     table = to_table(recipe)
     parts = {key: table[key] for key in ("seed", "teacher", "student", "training", "loss")}
-    rows = [(digest, photo.role, photo.item) for digest, photo in zip(photos.digests, photos.photos, strict=True)]
+    rows = [
+        (digest, photo.item)
+        for digest, photo in zip(photos.digests, photos.photos, strict=True)
+        if photo.role == "train"
+    ]
     return hashlib.sha256(json.dumps([parts, rows], sort_keys=True).encode()).hexdigest()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sightline_edge.gate import Gate
 from sightline_export import calibrate, figures
+from sightline_export.calibrate import GateFit
 from sightline_export.data import PhotoSet
 from sightline_export.evaluate import Figure
 from sightline_export.recipe import Recipe
@@ -22,12 +23,12 @@ Rows = NDArray[np.int64]
 class Parts:
     """Rows of the photographs by what they are good for.
 
-    `known` are the items that training saw: photographs and studio pictures; prototypes come from them. `studio` are the
-    studio pictures among them, `new_studio` those of held-out items, which stand for a catalogue that the gate has not
-    seen. `held` are held-out photographs by source. `outside` may set thresholds, `outside_test` only measures.
+    `gallery` is the catalogue by source: training photographs and studio pictures, those of held-out items too, since a
+    catalogue knows its own items whether or not the student was trained on them. `new_studio` are the studio pictures of
+    held-out items. `held` are held-out photographs by source. `outside` may set thresholds, `outside_test` only measures.
     """
 
-    known: Rows
+    gallery: dict[str, Rows]
     studio: Rows
     new_studio: Rows
     held: dict[str, Rows]
@@ -36,12 +37,15 @@ class Parts:
 
     @classmethod
     def of(cls, photos: PhotoSet) -> Parts:
-        studio = photos.where(kind="catalogue", studio=True, held_out=False)
-        held = {name: photos.where(source=name, role="val") for name in figures.sources_of(photos, "catalogue")}
+        names = figures.sources_of(photos, "catalogue")
+        held = {name: photos.where(source=name, role="val", studio=False) for name in names}
         test = photos.where(kind="outside", role="test")
         return cls(
-            known=np.union1d(photos.where(kind="catalogue", role="train"), studio),
-            studio=studio,
+            gallery={
+                name: np.union1d(photos.where(source=name, role="train"), photos.where(source=name, studio=True))
+                for name in names
+            },
+            studio=photos.where(kind="catalogue", studio=True),
             new_studio=photos.where(kind="catalogue", studio=True, held_out=True),
             held={name: rows for name, rows in held.items() if len(rows)},
             outside=np.setdiff1d(photos.where(kind="outside"), test),
@@ -57,88 +61,88 @@ def set_thresholds(
     `vectors` are the shipped student's embeddings `(n, d) float32` of the photographs.
     """
     parts = Parts.of(photos)
-    prototypes = calibrate.gate_prototypes(vectors[parts.known], recipe.gate.prototypes, recipe.seed)
-    scores = {name: calibrate.best_cosine(vectors[rows], prototypes) for name, rows in parts.held.items()}
-    reject, sure = calibrate.gate_thresholds(scores, recipe.gate.false_reject)
-    found = gate_figures(photos, vectors, parts, prototypes, scores, (reject, sure))
-    found |= studio_figures(recipe, vectors, parts, prototypes, reject)
+    fit = fitted(recipe, vectors, parts)
+    found = gate_figures(photos, vectors, parts, fit)
+    found |= studio_figures(recipe, vectors, parts, fit)
 
-    pixels = {name: photos.tensors[rows] for name, rows in parts.held.items()}
-    studio = np.union1d(parts.studio, parts.new_studio)
-    if len(studio):
-        # A studio picture has much white and little texture, and is a good picture all the same.
-        pixels["studio"] = photos.tensors[studio]
+    good = dict(parts.held)
+    if len(parts.studio):
+        good["studio"] = parts.studio  # smooth packshots on white: they must not pass for blurred or too bright
+    pixels = {name: photos.tensors[rows] for name, rows in good.items()}
     limits, quality = calibrate.quality_limits(pixels, recipe.quality.keep)
 
-    # The service sees decoded codes and searches the whole catalogue, held-out items included.
+    # The service sees decoded codes and searches the whole catalogue.
     decoded = figures.decoded_vectors(vectors, codec)
-    gallery = vectors[np.union1d(parts.known, parts.new_studio)]
+    gallery = vectors[np.concatenate(list(parts.gallery.values()))]
     known = {name: calibrate.best_cosine(decoded[rows], gallery) for name, rows in parts.held.items()}
     decision, decided = calibrate.decision_thresholds(known, calibrate.best_cosine(decoded[parts.outside], gallery))
 
-    gate = Gate(prototypes, reject, sure, limits.min_sharpness, limits.min_brightness, limits.max_brightness)
+    gate = Gate(
+        fit.prototypes,
+        fit.offsets,
+        fit.reject_below,
+        fit.sure_above,
+        limits.min_sharpness,
+        limits.min_brightness,
+        limits.max_brightness,
+    )
     return gate, decision, found | quality | decided
 
 
-def gate_figures(
-    photos: PhotoSet,
-    vectors: Vectors,
-    parts: Parts,
-    prototypes: Vectors,
-    scores: dict[str, Vectors],
-    thresholds: tuple[float, float],
-) -> dict[str, Figure]:
+def fitted(recipe: Recipe, vectors: Vectors, parts: Parts, without: Rows | None = None) -> GateFit:
+    """Return the gate of the catalogue, or of the catalogue without some rows."""
+    left_out = np.empty(0, np.int64) if without is None else without
+    gallery = {name: vectors[np.setdiff1d(rows, left_out)] for name, rows in parts.gallery.items()}
+    held = {name: vectors[rows] for name, rows in parts.held.items()}
+    return calibrate.fit_gate(gallery, held, recipe.gate, recipe.seed)
+
+
+def gate_figures(photos: PhotoSet, vectors: Vectors, parts: Parts, fit: GateFit) -> dict[str, Figure]:
     """Return what the gate does to good photographs of each source, and to photographs from outside."""
-    reject, sure = thresholds
     found: dict[str, Figure] = {}
-    for name, values in scores.items():
-        found[f"gate.good_rejected.{name}"] = calibrate.rate_below(values, reject, f"{name} val (set on it)")
-        found[f"gate.good_unsure.{name}"] = calibrate.rate_below(values, sure, f"{name} val (set on it)")
+    for name in parts.gallery:
+        if name in parts.held:
+            values = fit.scores(vectors[parts.held[name]])
+            set_on = f"{name} val (set on it)"
+            found[f"gate.good_rejected.{name}"] = calibrate.rate_below(values, fit.reject_below, set_on)
+            found[f"gate.good_unsure.{name}"] = calibrate.rate_below(values, fit.sure_above, set_on)
         tests = photos.where(source=name, role="test")
         if len(tests):
-            asked = calibrate.best_cosine(vectors[tests], prototypes)
-            found[f"gate.good_rejected.{name}.test"] = calibrate.rate_below(asked, reject, f"{name} test")
-    inside = np.concatenate(list(scores.values()))
+            asked = fit.scores(vectors[tests])
+            found[f"gate.good_rejected.{name}.test"] = calibrate.rate_below(asked, fit.reject_below, f"{name} test")
+    inside = fit.scores(vectors[np.concatenate(list(parts.held.values()))])
     unseen = np.array([row for row in parts.outside_test if photos.photos[row].held_out], dtype=np.int64)
     for ending, rows, data in (
         ("", parts.outside_test, "catalogue val against outside test"),
         (".unseen_classes", unseen, "catalogue val against outside test, classes never trained on"),
     ):
         if len(rows):
-            outside = calibrate.best_cosine(vectors[rows], prototypes)
-            figures_here = calibrate.gate_figures(inside, outside, reject, data)
-            found |= {f"{name}{ending}": figure for name, figure in figures_here.items()}
+            here = calibrate.gate_figures(inside, fit.scores(vectors[rows]), fit.reject_below, data)
+            found |= {f"{name}{ending}": figure for name, figure in here.items()}
     return found
 
 
-def studio_figures(
-    recipe: Recipe, vectors: Vectors, parts: Parts, prototypes: Vectors, reject: float
-) -> dict[str, Figure]:
-    """Return the share of studio pictures that the gate rejects, none of them among its prototypes' own.
+def studio_figures(recipe: Recipe, vectors: Vectors, parts: Parts, fit: GateFit) -> dict[str, Figure]:
+    """Return the share of studio pictures that the gate rejects when it has not seen them.
 
-    Three ways: prototypes without any studio picture, prototypes with the other half of them, and (with the shipped
-    prototypes) studio pictures of held-out items.
+    Two ways: those of items that training never saw, with prototypes of the others; and all of them, with prototypes of
+    the other half. With its own pictures among the prototypes the share would say nothing.
     """
     found: dict[str, Figure] = {}
     if len(parts.new_studio):
-        scores = calibrate.best_cosine(vectors[parts.new_studio], prototypes)
+        blind = fitted(recipe, vectors, parts, without=parts.new_studio)
         found["gate.studio_rejected.held_out_items"] = calibrate.rate_below(
-            scores, reject, "studio pictures of held-out items"
+            blind.scores(vectors[parts.new_studio]),
+            fit.reject_below,
+            "studio pictures of items new to student and gate",
         )
-    if len(parts.studio) < 4:
-        return found
-    photographs = np.setdiff1d(parts.known, parts.studio)
-    if len(photographs):
-        without = calibrate.gate_prototypes(vectors[photographs], recipe.gate.prototypes, recipe.seed)
-        scores = calibrate.best_cosine(vectors[parts.studio], without)
-        found["gate.studio_rejected.no_studio_prototypes"] = calibrate.rate_below(scores, reject, "studio pictures")
-    shuffled = np.random.default_rng(recipe.seed).permutation(parts.studio)
-    halves = []
-    for kept, asked in ((shuffled[::2], shuffled[1::2]), (shuffled[1::2], shuffled[::2])):
-        rows = np.union1d(photographs, kept)
-        other = calibrate.gate_prototypes(vectors[rows], recipe.gate.prototypes, recipe.seed)
-        halves.append(calibrate.best_cosine(vectors[asked], other))
-    found["gate.studio_rejected.leave_half_out"] = calibrate.rate_below(
-        np.concatenate(halves), reject, "studio pictures, prototypes of the other half"
-    )
+    if len(parts.studio) >= 4:
+        shuffled = np.random.default_rng(recipe.seed).permutation(parts.studio)
+        halves = [
+            fitted(recipe, vectors, parts, without=half).scores(vectors[half]) - fit.reject_below
+            for half in (shuffled[::2], shuffled[1::2])
+        ]
+        found["gate.studio_rejected.leave_half_out"] = calibrate.rate_below(
+            np.concatenate(halves), 0.0, "studio pictures, prototypes without their half"
+        )
     return found

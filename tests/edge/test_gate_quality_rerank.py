@@ -12,12 +12,18 @@ from sightline_shared.errors import BundleCorrupt
 from sightline_shared.protocol import Match
 
 RNG = np.random.default_rng(0)
-GATE = Gate(unit(RNG.normal(size=(7, 16)).astype(np.float32)), 0.3, 0.5, 20.0, 25.0, 240.0)
+OFFSETS = np.array([0, 0.25, 0.5, 0, 0.125, 0, 0], np.float32)
+GATE = Gate(unit(RNG.normal(size=(7, 16)).astype(np.float32)), OFFSETS, 0.3, 0.5, 20.0, 25.0, 240.0)
 
 
-def test_the_gates_score_is_the_largest_cosine() -> None:
+def test_the_gates_score_is_the_largest_cosine_less_its_prototypes_offset() -> None:
     queries = unit(RNG.normal(size=(20, 16)).astype(np.float32))
-    slow = [max(float(np.dot(query, prototype)) for prototype in GATE.prototypes) for query in queries]
+    slow = [
+        max(
+            float(np.dot(query, prototype)) - offset for prototype, offset in zip(GATE.prototypes, OFFSETS, strict=True)
+        )
+        for query in queries
+    ]
     np.testing.assert_allclose(GATE.scores(queries), slow, rtol=1e-5)
     np.testing.assert_allclose([GATE.score(query) for query in queries], slow, rtol=1e-5)
 
@@ -30,7 +36,15 @@ def test_a_gate_file_comes_back_with_float16_prototypes() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": 9}, {"prototypes": b""}, {"prototypes": bytes(7)}, {"dim": 0}, {"reject_below": "low"}, {"extra": 1}],
+    [
+        {"format": 9},
+        {"prototypes": b""},
+        {"prototypes": bytes(7)},
+        {"offsets": bytes(12)},
+        {"dim": 0},
+        {"reject_below": "low"},
+        {"extra": 1},
+    ],
 )
 def test_a_gate_file_with_a_wrong_field_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BundleCorrupt):

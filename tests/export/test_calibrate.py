@@ -9,18 +9,37 @@ import pytest
 from PIL import Image
 
 from sightline_export import calibrate
+from sightline_export.recipe import Gate
 from sightline_shared.errors import TrainingDataTooSmall
 from sightline_shared.preprocess import to_tensor
 
 
-def test_the_gate_keeps_the_stated_share_of_the_worst_source() -> None:
-    rng = np.random.default_rng(0)
-    scores = {"easy": rng.uniform(0.8, 1, 400).astype(np.float32), "hard": rng.uniform(0.5, 1, 400).astype(np.float32)}
-    reject, sure = calibrate.gate_thresholds(scores, 0.05)
-    assert (scores["hard"] < reject).mean() == pytest.approx(0.05, abs=0.01)
-    assert (scores["easy"] < reject).mean() == 0 and sure > reject
+def around(centres: np.ndarray, count: int, spread: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    vectors = centres[rng.integers(0, len(centres), count)] + spread * rng.standard_normal((count, centres.shape[1]))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_every_source_keeps_the_stated_share_by_its_own_cut_off() -> None:
+    tight, loose = (np.random.default_rng(seed).standard_normal((10, 64)) for seed in (1, 2))
+    gallery = {
+        "tight": around(tight, 400, 0.1, 3),
+        "loose": around(loose, 100, 0.5, 4),
+        "alone": around(loose, 20, 0.5, 5),
+    }
+    held = {"tight": around(tight, 300, 0.1, 6), "loose": around(loose, 300, 0.5, 7)}
+    fit = calibrate.fit_gate(gallery, held, Gate(prototypes=64, false_reject=0.05), 1)
+    for vectors in held.values():
+        assert (fit.scores(vectors) < fit.reject_below).mean() <= 0.06
+    assert (fit.scores(held["tight"]) < fit.reject_below).mean() >= 0.01, "its own cut-off, not the loosest"
+    assert fit.sure_above > fit.reject_below and fit.offsets.min() == 0 and fit.offsets.max() > 0.1
+    assert len(fit.prototypes) == len(fit.offsets) <= 66
+    # A stranger near the tight source is told apart, where one flat cut-off would let it in.
+    strangers = around(tight, 300, 0.5, 8)
+    flat = (strangers @ fit.prototypes.T).max(axis=1)
+    assert (fit.scores(strangers) < fit.reject_below).mean() > (flat < fit.reject_below).mean() + 0.2
     with pytest.raises(TrainingDataTooSmall, match="held-out"):
-        calibrate.gate_thresholds({"tiny": scores["easy"][:3]}, 0.05)
+        calibrate.fit_gate(gallery, {"tight": held["tight"][:3]}, Gate(), 1)
 
 
 def test_prototypes_have_unit_length_and_survive_float16() -> None:

@@ -105,7 +105,7 @@ def make_tiny_bundle(
     files = {
         "student.onnx": model,
         "codec.msgpack": codec.to_bytes(),
-        "gate.msgpack": Gate(prototypes=prototypes, **thresholds).to_bytes(),
+        "gate.msgpack": Gate(prototypes=prototypes, offsets=np.zeros(64, np.float32), **thresholds).to_bytes(),
         "golden.msgpack": golden.to_bytes(),
     }
     manifest = Manifest(

@@ -14,7 +14,8 @@ from sightline_bench.demo.scenario import altered
 from sightline_bench.samples import distractor
 from sightline_edge import Device
 from sightline_edge.gate import Gate
-from sightline_export.calibrate import decision_thresholds, gate_prototypes, gate_thresholds
+from sightline_export.calibrate import best_cosine, decision_thresholds, fit_gate
+from sightline_export.recipe import Gate as GateSettings
 from sightline_shared.bundle import Bundle
 from sightline_shared.manifest import FileEntry
 from sightline_shared.preprocess import load_image, to_tensor
@@ -22,8 +23,6 @@ from sightline_shared.preprocess import load_image, to_tensor
 MAX_PHOTOS = 400
 VIEWS = 120
 STRANGERS = 24
-PROTOTYPES = 256
-FALSE_REJECT = 0.05
 
 
 def fitted(device: Device, photos: Sequence[Path], *, seed: int = 0) -> Device:
@@ -40,10 +39,15 @@ def fitted(device: Device, photos: Sequence[Path], *, seed: int = 0) -> Device:
     seen = _embed(device, views)
     strangers = _embed(device, [distractor(1000 + i, (240, 320)) for i in range(STRANGERS)])
 
-    prototypes = gate_prototypes(gallery, min(PROTOTYPES, len(gallery)), seed)
-    reject, sure = gate_thresholds({"photos": (seen @ prototypes.T).max(axis=1)}, FALSE_REJECT)
-    decision, _ = decision_thresholds({"photos": (seen @ gallery.T).max(axis=1)}, (strangers @ gallery.T).max(axis=1))
-    gate = dataclasses.replace(device.gate, prototypes=prototypes, reject_below=reject, sure_above=sure)
+    fit = fit_gate({"photos": gallery}, {"photos": seen}, GateSettings(), seed)
+    decision, _ = decision_thresholds({"photos": best_cosine(seen, gallery)}, best_cosine(strangers, gallery))
+    gate = dataclasses.replace(
+        device.gate,
+        prototypes=fit.prototypes,
+        offsets=fit.offsets,
+        reject_below=fit.reject_below,
+        sure_above=fit.sure_above,
+    )
     return dataclasses.replace(device, gate=gate, bundle=_with(device.bundle, gate, decision))
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from sightline_cloud.api.access import engine_of
 from sightline_shared import __version__
+from sightline_shared.errors import ServiceNotReady
 from sightline_shared.protocol import PROTOCOL
 
 router = APIRouter()
@@ -24,7 +25,12 @@ async def healthz() -> dict[str, bool]:
 async def readyz(request: Request) -> dict[str, Any]:
     engine = engine_of(request)
     # Reads the database, so that a lost disk or a damaged file answers 503 or 500 here.
-    await anyio.to_thread.run_sync(engine.store.counts)
+    position = await anyio.to_thread.run_sync(engine.store.position)
+    if engine.indexes.trouble and engine.indexes.seq < position:
+        raise ServiceNotReady(
+            f"the indexes stand at change {engine.indexes.seq} of {position} and cannot follow.",
+            hint="The service's log says why, under 'catch_up_failed'.",
+        )
     return {"ok": True, "index": engine.indexes.seq}
 
 

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from sightline_cloud.api.access import CurrentCaller, engine_of
 from sightline_cloud.api.body import read_capped
 from sightline_cloud.engine import Engine
-from sightline_cloud.ingest.reader import MAX_METADATA_CHARS
+from sightline_cloud.ingest.fields import item_problem
 from sightline_cloud.tenancy.auth import Caller
 from sightline_shared.errors import BodyMalformed, ItemNotFound
-from sightline_shared.protocol import MAX_ID_CHARS, MEDIA_TYPE
+from sightline_shared.protocol import MEDIA_TYPE
 
 router = APIRouter()
 
@@ -35,7 +35,7 @@ async def post_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     engine = engine_of(request)
     body = await read_capped(request, engine.settings.max_item_bytes)
     item_id, image, metadata = _parse(body)
-    limiter = request.app.state.ingest_limiter
+    limiter = request.app.state.change_limiter
     replaced = await anyio.to_thread.run_sync(_add, engine, caller, item_id, image, metadata, limiter=limiter)
     return {"id": item_id, "replaced": replaced}
 
@@ -56,7 +56,8 @@ async def get_item(request: Request, item_id: str, caller: CurrentCaller) -> dic
 @router.delete("/v1/items/{item_id:path}", summary="Remove an item; it never answers again when this returns")
 async def delete_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("write")
-    removed = await anyio.to_thread.run_sync(_remove, engine_of(request), caller, item_id)
+    limiter = request.app.state.change_limiter
+    removed = await anyio.to_thread.run_sync(_remove, engine_of(request), caller, item_id, limiter=limiter)
     if not removed:
         raise ItemNotFound(f"item: expected an id of your catalogue, got {item_id!r}.")
     return {"id": item_id, "removed": True}
@@ -82,15 +83,9 @@ def _parse(body: bytes) -> tuple[str, bytes, dict[str, Any]]:
     if not isinstance(fields, dict):
         raise BodyMalformed(f"item: expected a msgpack map, got {type(fields).__name__}.")
     item_id, image, metadata = fields.get("id"), fields.get("image"), fields.get("metadata", {})
-    if not isinstance(item_id, str) or not 0 < len(item_id) <= MAX_ID_CHARS or not item_id.isprintable():
-        raise BodyMalformed(f"item: expected an 'id' of 1 to {MAX_ID_CHARS} printable characters.")
     if not isinstance(image, bytes):
         raise BodyMalformed(f"item: expected 'image' as bytes, got {type(image).__name__}.")
-    scalars = isinstance(metadata, dict) and all(
-        isinstance(key, str) and isinstance(value, str | int | float | bool | None) for key, value in metadata.items()
-    )
-    if not scalars or sum(len(key) + len(str(value)) for key, value in metadata.items()) > MAX_METADATA_CHARS:
-        raise BodyMalformed(
-            f"item: expected 'metadata' as a map of scalars of at most {MAX_METADATA_CHARS} characters."
-        )
-    return item_id, image, metadata
+    problem = item_problem(item_id, metadata)
+    if problem:
+        raise BodyMalformed(f"item: {problem}.")
+    return str(item_id), image, dict(metadata)

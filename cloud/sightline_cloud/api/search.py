@@ -9,7 +9,7 @@ from starlette.responses import Response
 from sightline_cloud import search
 from sightline_cloud.api.access import CurrentCaller, engine_of
 from sightline_cloud.api.body import read_capped
-from sightline_shared.protocol import MAX_QUERY_BYTES, MEDIA_TYPE, pack_answer
+from sightline_shared.protocol import MAX_QUERY_BYTES, MEDIA_TYPE, pack_answer, unpack_query
 
 router = APIRouter()
 
@@ -32,9 +32,10 @@ OPENAPI = {
 
 @router.post("/v1/search", summary="Answer a query of 1 to 16 codes", response_class=Response, openapi_extra=OPENAPI)
 async def post_search(request: Request, caller: CurrentCaller) -> Response:
-    engine = engine_of(request)
-    body = await read_capped(request, MAX_QUERY_BYTES)
-    answer = await search.search(body, caller, engine, request.app.state.search_limiter, request.state.arrived)
-    request.state.request_id = answer.request_id.hex()
+    caller.require("search")
+    query = unpack_query(await read_capped(request, MAX_QUERY_BYTES))
+    request.state.request_id = query.request_id.hex()
+    engine, pool = engine_of(request), request.app.state.search_pool
+    answer = await search.search(query, caller, engine, pool, request.state.arrived)
     request.state.decision, request.state.stages_ms = answer.decision.label, dict(answer.stages_ms)
     return Response(pack_answer(answer), media_type=MEDIA_TYPE)

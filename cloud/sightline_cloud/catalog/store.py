@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.schema import CHANGES, ITEMS, THUMBNAILS
-from sightline_shared.errors import ItemNotFound
+from sightline_shared.errors import ItemNotFound, StoreCorrupt
 
 # SQLite allows 32,766 parameters a statement; a lookup asks for far fewer.
 LOOKUP_CHUNK = 500
@@ -126,33 +126,57 @@ class Store:
     def hydrate(self, tenant: str, pks: Sequence[int]) -> dict[int, StoredItem]:
         """Return the items of `tenant` among `pks`: an item that has just been removed is simply not there."""
         marks = ",".join("?" * len(pks))
-        # A raw statement: this runs for every query, and building it through Core costs more than running it.
-        sql = f"SELECT pk, id, metadata, code FROM items WHERE tenant = ? AND pk IN ({marks})"  # noqa: S608  marks only
+        # A raw statement: this runs for every query, and building it through Core costs more than running it. The plus
+        # keeps SQLite from the index over (tenant, id), through which it would read all of the tenant's items.
+        sql = f"SELECT pk, id, metadata, code FROM items WHERE +tenant = ? AND pk IN ({marks})"  # noqa: S608  marks only
         with self.database.read() as connection:
             rows = connection.exec_driver_sql(sql, (tenant, *pks)).all()
         return {pk: StoredItem(pk, item_id, json.loads(text), code) for pk, item_id, text, code in rows}
 
     def vectors(self, pks: Sequence[int], dim: int) -> dict[int, NDArray[np.float32]]:
-        """Return the stored vectors `(dim,) float32` of those `pks` that are there."""
+        """Return the stored vectors `(dim,) float32` of those `pks`, at most 30,000, that are there."""
         marks = ",".join("?" * len(pks))
         sql = f"SELECT pk, vector FROM items WHERE pk IN ({marks})"  # noqa: S608  marks only
         with self.database.read() as connection:
             rows = connection.exec_driver_sql(sql, tuple(pks)).all()
-        return {pk: np.frombuffer(blob, "<f2", count=dim).astype(np.float32) for pk, blob in rows}
+        return dict(zip([pk for pk, _ in rows], self._floats([blob for _, blob in rows], dim), strict=True))
 
-    def load(self, dim: int) -> tuple[int, dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]]:
-        """Return the change log's position and every tenant's pks `(n,)` and vectors `(n, dim)`, one snapshot."""
+    def position(self) -> int:
+        """Return the number of the last change."""
+        with self.database.read() as connection:
+            return self._position(connection)
+
+    def load(
+        self, dim: int, tenant: str | None = None
+    ) -> tuple[int, dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]]:
+        """Return the change log's position and pks `(n,)` and vectors `(n, dim)` by tenant, one snapshot.
+
+        Of one `tenant` or of all; a tenant without items is not there.
+        """
         loaded = {}
         with self.database.read() as connection:
-            seq = connection.execute(select(func.coalesce(func.max(CHANGES.c.seq), 0))).scalar_one()
-            for (tenant,) in connection.execute(select(ITEMS.c.tenant).distinct()).all():
+            seq = self._position(connection)
+            wanted = select(ITEMS.c.tenant).distinct()
+            if tenant is not None:
+                wanted = wanted.where(ITEMS.c.tenant == tenant)
+            for (name,) in connection.execute(wanted).all():
                 rows = connection.exec_driver_sql(
-                    "SELECT pk, vector FROM items WHERE tenant = ? ORDER BY pk", (tenant,)
+                    "SELECT pk, vector FROM items WHERE tenant = ? ORDER BY pk", (name,)
                 ).all()
                 pks = np.array([pk for pk, _ in rows], np.int64)
-                halves = np.frombuffer(b"".join(blob for _, blob in rows), "<f2").reshape(len(rows), dim)
-                loaded[tenant] = (pks, halves.astype(np.float32))
-        return int(seq), loaded
+                loaded[name] = (pks, self._floats([blob for _, blob in rows], dim))
+        return seq, loaded
+
+    def _position(self, connection: Connection) -> int:
+        return int(connection.execute(select(func.coalesce(func.max(CHANGES.c.seq), 0))).scalar_one())
+
+    def _floats(self, blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
+        if any(len(blob) != 2 * dim for blob in blobs):
+            raise StoreCorrupt(f"{self.database.path}: expected vectors of {2 * dim} bytes, got one of another size.")
+        vectors: NDArray[np.float32] = np.frombuffer(b"".join(blobs), "<f2").reshape(-1, dim).astype(np.float32)
+        if not np.isfinite(vectors).all():
+            raise StoreCorrupt(f"{self.database.path}: expected vectors of finite numbers, got one that is not.")
+        return vectors
 
     def changes_since(self, seq: int) -> list[Change]:
         """Return the change log after position `seq`, in order."""

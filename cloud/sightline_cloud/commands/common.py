@@ -10,6 +10,7 @@ from pathlib import Path
 from sightline_cloud.engine import Engine
 from sightline_cloud.settings import Settings
 from sightline_shared import environment
+from sightline_shared.errors import StoreUnavailable
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,18 @@ def bundle_dir(args: argparse.Namespace) -> Path | None:
 
 
 @contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Engine]:
-    """Open the data folder that the arguments name, and close it at the end."""
-    engine = Engine(Settings(data_dir=data_dir(args), bundle_dir=bundle_dir(args)))
+def opened(args: argparse.Namespace, *, create: bool = True) -> Iterator[Engine]:
+    """Open the data folder that the arguments name, and close it at the end.
+
+    Without `create` a folder without a catalogue is refused: a mistyped path should not look like an empty catalogue.
+    """
+    settings = Settings(data_dir=data_dir(args), bundle_dir=bundle_dir(args))
+    if not create and not settings.database.exists():
+        raise StoreUnavailable(
+            f"{settings.data_dir}: expected a catalogue, got none.",
+            hint="Check --data and SIGHTLINE_DATA; 'sightline serve' and 'sightline index add' make a catalogue.",
+        )
+    engine = Engine(settings)
     try:
         yield engine
     finally:

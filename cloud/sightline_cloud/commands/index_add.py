@@ -22,6 +22,7 @@ from rich.progress import Progress
 
 from sightline_cloud.commands.common import add_data_arguments, opened
 from sightline_cloud.ingest.reader import list_photos
+from sightline_cloud.tenancy.auth import check_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    check_name("tenant", args.tenant)  # or no key could ever open what is added
     entries = list_photos(Path(args.source), split=args.split)
     with opened(args) as engine, Progress(console=Console(stderr=True)) as bar:
         step = bar.add_task("indexing", total=len(entries))

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    with opened(args) as engine:
+    with opened(args, create=False) as engine:
         removed = engine.store.remove(args.tenant, args.ids)
     unknown = sorted(set(args.ids) - set(removed))
     return {"ok": not unknown, "removed": removed, "unknown": unknown}

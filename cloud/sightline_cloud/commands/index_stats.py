@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    with opened(args) as engine:
+    with opened(args, create=False) as engine:
         database = engine.settings.database
         return {
             "data": str(engine.settings.data_dir),

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    with opened(args) as engine:
+    with opened(args, create=False) as engine:
         engine.keys.revoke(args.name, tenant=args.tenant)
     return {"revoked": args.name, "tenant": args.tenant}
 

@@ -26,6 +26,8 @@ class TenantIndexes:
     def __init__(self, store: Store, codec: Codec, settings: Settings) -> None:
         self._store, self._codec, self._settings = store, codec, settings
         self._catching_up = threading.Lock()
+        # What stopped the last catch_up, None when it went well.
+        self.trouble: str | None = None
         self._seq, loaded = store.load(codec.dim)
         self._indexes = {tenant: self._build(pks, vectors) for tenant, (pks, vectors) in loaded.items()}
         # The highest pk an index has seen. Pks only grow, so an addition at or below it is in there already.
@@ -38,7 +40,7 @@ class TenantIndexes:
 
     def stats(self) -> dict[str, dict[str, int | str]]:
         """Return kind and size of every tenant's index."""
-        return {tenant: {"kind": index.kind, "vectors": len(index)} for tenant, index in self._indexes.items()}
+        return {tenant: {"kind": index.kind, "vectors": len(index)} for tenant, index in list(self._indexes.items())}
 
     def search(self, tenant: str, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
         """Return cosines and pks `(n, k)` among the tenant's items; id -1 where there is none. Raises IndexFailed."""
@@ -53,38 +55,57 @@ class TenantIndexes:
             raise IndexFailed(f"the index of tenant '{tenant}' failed: {str(error).splitlines()[-1]}") from error
 
     def catch_up(self) -> int:
-        """Apply the change log from where the indexes stand; returns how many changes there were."""
+        """Apply the change log from where the indexes stand; returns how many changes there were.
+
+        When it fails half way, the next call goes on from what was applied. Raises StoreError, IndexFailed.
+        """
         with self._catching_up:
-            changes = self._store.changes_since(self._seq)
-            by_tenant: dict[str, list[Change]] = defaultdict(list)
-            for change in changes:
-                by_tenant[change.tenant].append(change)
-            for tenant, own in by_tenant.items():
-                self._apply(tenant, own)
-            if changes:
-                self._seq = changes[-1].seq
-            return len(changes)
+            try:
+                applied = self._follow()
+            except Exception as error:
+                self.trouble = str(error)
+                if isinstance(error, RuntimeError):  # what faiss raises
+                    raise IndexFailed(f"the index could not take in changes: {error}") from error
+                raise
+            self.trouble = None
+            return applied
+
+    def _follow(self) -> int:
+        changes = self._store.changes_since(self._seq)
+        by_tenant: dict[str, list[Change]] = defaultdict(list)
+        for change in changes:
+            by_tenant[change.tenant].append(change)
+        for tenant, own in by_tenant.items():
+            self._apply(tenant, own)
+        if changes:
+            self._seq = changes[-1].seq
+        return len(changes)
 
     def _apply(self, tenant: str, changes: list[Change]) -> None:
         removed = {change.pk for change in changes if change.op == "remove"}
         high = self._high.get(tenant, 0)
         added = [c.pk for c in changes if c.op == "add" and c.pk > high and c.pk not in removed]
-        index = self._indexes.get(tenant) or FlatIndex(self._codec.dim)
+        index = self._indexes.setdefault(tenant, FlatIndex(self._codec.dim))
         if removed:
             index.remove(np.array(sorted(removed), np.int64))
         for start in range(0, len(added), FETCH_CHUNK):
+            chunk = added[start : start + FETCH_CHUNK]
             # One that was removed meanwhile is not there any more; its removal comes later in the log.
-            found = self._store.vectors(added[start : start + FETCH_CHUNK], self._codec.dim)
+            found = self._store.vectors(chunk, self._codec.dim)
             if found:
                 index.add(np.array(list(found), np.int64), np.stack(list(found.values())))
-        self._high[tenant] = max([high, *added])
+            # Chunk by chunk: when the next one fails, this one is not added a second time.
+            self._high[tenant] = chunk[-1]
         if index.kind == "flat" and len(index) >= self._settings.ivf_min_vectors:
-            log("index_rebuild", tenant=tenant, vectors=len(index), kind="ivf")
-            _, loaded = self._store.load(self._codec.dim)
-            pks, vectors = loaded[tenant]
-            index = self._build(pks, vectors)
-            self._high[tenant] = int(pks.max())
-        self._indexes[tenant] = index
+            self._rebuild(tenant)
+
+    def _rebuild(self, tenant: str) -> None:
+        _, loaded = self._store.load(self._codec.dim, tenant)
+        if tenant not in loaded:  # emptied meanwhile; the removals come later in the log
+            return
+        pks, vectors = loaded[tenant]
+        log("index_rebuild", tenant=tenant, vectors=len(pks))
+        self._indexes[tenant], self._high[tenant] = self._build(pks, vectors), int(pks.max())
 
     def _build(self, pks: Ids, vectors: Vectors) -> Index:
         index: Index

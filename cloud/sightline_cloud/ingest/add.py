@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sightline_cloud.catalog.store import NewItem, Store
+from sightline_cloud.ingest.fields import item_problem
 from sightline_cloud.ingest.gallery_model import GalleryModel
 from sightline_cloud.ingest.reader import Entry
 from sightline_shared.codec import Codec
-from sightline_shared.errors import InputError
-from sightline_shared.preprocess import Frame, load_image, to_tensor
+from sightline_shared.errors import InputError, ManifestInvalid
+from sightline_shared.preprocess import DAMAGE, Frame, load_image, to_tensor
 
 BATCH = 32
 THUMBNAIL_SIDE = 192
@@ -56,11 +58,13 @@ class Ingest:
             chunk, ready = entries[start : start + BATCH], []
             for entry in chunk:
                 try:
+                    _check(entry)
                     ready.append((entry.id, entry.metadata, *self._read(entry.path, str(entry.path))))
                 except InputError as error:
                     report.skipped += 1
                     if len(report.problems) < MAX_REPORTED:
-                        report.problems.append({"path": str(entry.path), **error.to_dict()})
+                        problem = {"path": str(entry.path), **error.to_dict()}
+                        report.problems.append({key: _shown(text) for key, text in problem.items()})
             if ready:
                 report.replaced += self._store.add(tenant, self._items(ready))
                 report.added += len(ready)
@@ -75,7 +79,7 @@ class Ingest:
 
     def _read(self, picture: Frame, name: str) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], bytes, tuple[int, int]]:
         image = load_image(picture, name=name)
-        return to_tensor(image, self._size), _thumbnail(image), image.size
+        return to_tensor(image, self._size), _thumbnail(image), _full_size(picture, image)
 
     def _items(self, ready: Sequence[tuple[Any, ...]]) -> list[NewItem]:
         vectors = self._model.embed(np.stack([tensor for _, _, tensor, _, _ in ready]))
@@ -86,9 +90,34 @@ class Ingest:
         ]
 
 
+def _check(entry: Entry) -> None:
+    problem = item_problem(entry.id, entry.metadata)
+    if problem:
+        raise ManifestInvalid(f"{entry.path}: {problem}.", hint="Rename the file.")
+
+
+def _shown(text: str) -> str:
+    """Return `text` with what no terminal and no JSON reader takes, such as a file name's stray bytes, replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _full_size(picture: Frame, decoded: Image.Image) -> tuple[int, int]:
+    """Return width and height of the upright original: a large JPEG is decoded at a reduced scale."""
+    if not isinstance(picture, str | Path | bytes):
+        return decoded.size
+    try:
+        with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as header:
+            width, height = header.size
+            on_its_side = header.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except DAMAGE:  # the file changed since it was decoded
+        return decoded.size
+    return (height, width) if on_its_side else (width, height)
+
+
 def _thumbnail(image: Image.Image) -> bytes:
     small = image.copy()
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
+    # Pillow would carry the original's comment over.
+    small.save(buffer, "JPEG", quality=80, comment=b"")
     return buffer.getvalue()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sightline_cloud.ingest.fields import item_problem
 from sightline_shared.errors import ManifestInvalid
-from sightline_shared.protocol import MAX_ID_CHARS
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
-MAX_METADATA_CHARS = 4000
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,16 @@ def _read_manifest(manifest: Path, split: str | None) -> list[Entry]:
         raise ManifestInvalid(
             f"{manifest}: expected at least one row{f' with split {split}' if split else ''}, got none."
         )
-    ids = [entry.id for entry in entries]
-    if len(set(ids)) < len(ids):
-        twice = next(item_id for item_id in ids if ids.count(item_id) > 1)
-        raise ManifestInvalid(f"{manifest}: expected every id once, got {twice!r} twice.")
+    twice = [item_id for item_id, count in Counter(entry.id for entry in entries).items() if count > 1]
+    if twice:
+        raise ManifestInvalid(f"{manifest}: expected every id once, got {twice[0]!r} twice.")
     return entries
 
 
 def _entry(manifest: Path, line: int, row: dict[str, str]) -> Entry:
     path, item_id = row["path"], row.get("id") or row["path"]
-    if not path or not item_id or len(item_id) > MAX_ID_CHARS:
-        raise ManifestInvalid(
-            f"{manifest}, line {line}: expected a path and an id of at most {MAX_ID_CHARS} characters."
-        )
+    if not path or "\0" in path:
+        raise ManifestInvalid(f"{manifest}, line {line}: expected the path of a picture, got {path!r}.")
     metadata: dict[str, Any] = {
         key: value for key, value in row.items() if key not in ("path", "id") and isinstance(value, str) and value
     }
@@ -95,6 +92,7 @@ def _entry(manifest: Path, line: int, row: dict[str, str]) -> Entry:
     metadata.setdefault("title", metadata.get("caption") or Path(path).stem)
     if "coarse" in metadata:
         metadata.setdefault("category", metadata["coarse"])
-    if sum(map(len, metadata.values())) > MAX_METADATA_CHARS:
-        raise ManifestInvalid(f"{manifest}, line {line}: expected at most {MAX_METADATA_CHARS} characters of metadata.")
+    problem = item_problem(item_id, metadata)
+    if problem:
+        raise ManifestInvalid(f"{manifest}, line {line}: {problem}.")
     return Entry(item_id, manifest.parent / path, metadata)

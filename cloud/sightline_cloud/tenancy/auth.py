@@ -47,9 +47,8 @@ class Keys:
 
     def add(self, name: str, *, tenant: str = "default", scopes: tuple[str, ...] = SCOPES) -> str:
         """Make a key and return it; it cannot be shown again. Raises ConfigInvalid."""
-        for label, value in (("name", name), ("tenant", tenant)):
-            if not _NAME.fullmatch(value):
-                raise ConfigInvalid(f"key {label}: expected letters, digits, '.', '_', '-', got {value!r}.")
+        check_name("key name", name)
+        check_name("tenant", tenant)
         if not scopes or not set(scopes) <= set(SCOPES):
             raise ConfigInvalid(f"key scopes: expected some of {', '.join(SCOPES)}, got {', '.join(scopes) or 'none'}.")
         if any(row["name"] == name and row["tenant"] == tenant for row in self.list()):
@@ -96,6 +95,12 @@ class Keys:
         if row is None or not hmac.compare_digest(row[0], digest):
             raise KeyUnknown("the API key is not known.")
         return Caller(row[1], row[2], frozenset(row[3].split(",")))
+
+
+def check_name(label: str, name: str) -> None:
+    """Raise ConfigInvalid unless `name` can name a key or a tenant."""
+    if not _NAME.fullmatch(name):
+        raise ConfigInvalid(f"{label}: expected letters, digits, '.', '_', '-', at most 64, got {name!r}.")
 
 
 def _digest(key: str) -> bytes:
