@@ -43,6 +43,9 @@ def test_what_it_sends_is_what_we_claim(demo) -> None:
 def test_retrieval_in_the_demo_is_good_and_not_trivial(demo) -> None:
     trial = demo[0]["trial"]
     assert trial["n"] == 48 and trial["first"]["value"] >= 0.6 and trial["among_five"]["value"] >= 0.75
+    strangers = trial["strangers"]
+    refused = strangers.get("not_found on the device", 0) + strangers.get("not_found in the cloud", 0)
+    assert sum(strangers.values()) == trial["strangers_n"] == 24 and refused >= 18
 
 
 def test_the_report_is_one_file_with_its_pictures(demo) -> None:

@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             scenario = sample_scenario(
                 out, seed=args.seed, progress=lambda done, total: bar.update(step, completed=done, total=total)
             )
-        asked, trial, problems = play(scenario, device, bar)
-    summary = summarize(trial)
+        asked, trial, strangers, problems = play(scenario, device, bar)
+    summary = summarize(trial, strangers)
     page = out / "index.html"
     page.write_text(
         render(scenario, asked, summary, trial_n=len(trial), bundle=device.bundle.label, machine=machine_line()),
@@ -71,14 +71,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "catalogue": {"items": len(scenario.pictures), "own_photos": scenario.own_photos, "problems": problems},
         "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
         "questions": [one.to_dict() for one in asked],
-        "trial": {"n": len(trial), **summary.to_dict()},
+        "trial": {"n": len(trial), "strangers_n": len(strangers), **summary.to_dict()},
         "stages": [dict(stages_of(one)) for one in asked],
         "machine": machine.describe(),
     }
 
 
-def play(scenario: Scenario, device: Device, bar: Progress) -> tuple[list[Asked], list[Asked], list[dict[str, str]]]:
-    """Index the catalogue, ask everything, stop the service, ask what is to be asked without it."""
+def play(
+    scenario: Scenario, device: Device, bar: Progress
+) -> tuple[list[Asked], list[Asked], list[Asked], list[dict[str, str]]]:
+    """Index the catalogue, ask everything, stop the service, ask what is to be asked without it.
+
+    Returns the questions, the trial and the strangers as asked, and the pictures that could not be indexed.
+    """
     with_service = [question for question in scenario.questions if question.service_up]
     without = [question for question in scenario.questions if not question.service_up]
     with tempfile.TemporaryDirectory(prefix="sightline-demo-") as data:
@@ -86,10 +91,11 @@ def play(scenario: Scenario, device: Device, bar: Progress) -> tuple[list[Asked]
             asked = ask_all(service.url, service.keys["demo"], device, with_service)
             step = bar.add_task("asking about more photographs", total=None)
             trial = ask_all(service.url, service.keys["demo"], device, scenario.trial)
+            strangers = ask_all(service.url, service.keys["demo"], device, scenario.strangers)
             bar.update(step, total=1, completed=1)
         with Client(service.url, api_key=service.keys["demo"], device=device) as client:
             asked += [ask(client, question) for question in without]
-    return asked, trial, service.reports["demo"].problems
+    return asked, trial, strangers, service.reports["demo"].problems
 
 
 def machine_line() -> str:
@@ -111,6 +117,10 @@ def show(result: dict[str, Any]) -> str:
         f"{100 * trial['among_five']['value']:.0f} %; answers: "
         + ", ".join(f"{count} {name}" for name, count in trial["outcomes"].items()),
     ]
+    lines.append(
+        f"{trial['strangers_n']} pictures of nothing in the catalogue: "
+        + ", ".join(f"{count} {name}" for name, count in trial["strangers"].items())
+    )
     lines += [f"{len(problems)} pictures could not be read; the first: {problems[0]['message']}"] if problems else []
     lines.append(f"Report with the pictures side by side: {result['report']}")
     return "\n".join(lines)

@@ -48,6 +48,7 @@ def render(
         cards=[_card(one, scenario) for one in asked],
         trial=trial,
         trial_n=trial_n,
+        strangers_n=len(scenario.strangers),
         bundle=bundle,
         machine=machine,
         items=len(scenario.pictures),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sightline_bench.demo.scenario import Question
 from sightline_bench.stats import Figure, figure
-from sightline_edge import Answer, Client, Device, Options
+from sightline_edge import Answer, Client, Device, Options, Outcome
 from sightline_edge.commands.query import sum_device
 from sightline_shared.errors import SightlineError
 
@@ -43,13 +43,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Trial:
-    """Many photographs of catalogue items asked at once: how often the true item came first, and among five."""
+    """Many photographs at once: how often the true item came first and among five, and what became of strangers.
+
+    `strangers` counts "not_found on the device", "not_found in the cloud" and the other outcomes by name.
+    """
 
     first: Figure
     among_five: Figure
-    outcomes: dict[str, int] = field(default_factory=dict)
-    device_ms: float = 0.0
-    round_trip_ms: float = 0.0
+    outcomes: dict[str, int]
+    strangers: dict[str, int]
+    device_ms: float
+    round_trip_ms: float
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -70,7 +74,7 @@ def ask_all(url: str, api_key: str, device: Device, questions: list[Question]) -
         return [ask(client, question) for question in questions]
 
 
-def summarize(asked: list[Asked]) -> Trial:
+def summarize(asked: list[Asked], strangers: list[Asked]) -> Trial:
     """Return the figures of a trial; a frame that was turned away counts as a miss."""
     ranks = [one.rank for one in asked]
     answers = [one.answer for one in asked if one.answer and one.answer.decided_by == "cloud"]
@@ -78,6 +82,13 @@ def summarize(asked: list[Asked]) -> Trial:
         first=figure(np.array([rank == 1 for rank in ranks], np.float64)),
         among_five=figure(np.array([rank is not None and rank <= 5 for rank in ranks], np.float64)),
         outcomes=dict(Counter(one.outcome for one in asked)),
+        strangers=dict(Counter(_by_whom(one) for one in strangers)),
         device_ms=float(np.median([sum_device(dict(a.stages_ms)) for a in answers])) if answers else float("nan"),
         round_trip_ms=float(np.median([a.stages_ms["round_trip"] for a in answers])) if answers else float("nan"),
     )
+
+
+def _by_whom(one: Asked) -> str:
+    if one.answer is None or one.answer.outcome is not Outcome.NOT_FOUND:
+        return one.outcome
+    return "not_found on the device" if one.answer.decided_by == "device" else "not_found in the cloud"

@@ -17,6 +17,7 @@ Progress = Callable[[int, int], None]
 
 CATALOGUE_ITEMS = 96
 TRIAL_ITEMS = 48
+STRANGERS = 24
 MAX_PHOTOS = 1000
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -33,13 +34,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A catalogue (manifest or folder, with `pictures` from item id to file), questions, and a larger trial."""
+    """A catalogue (manifest or folder, with `pictures` from item id to file), questions, and a larger trial.
+
+    `trial` are photographs of catalogue items, `strangers` pictures of nothing that the catalogue holds.
+    """
 
     catalogue: Path
     pictures: dict[str, Path]
     titles: dict[str, str]
     questions: list[Question]
     trial: list[Question]
+    strangers: list[Question]
     own_photos: bool = False
 
 
@@ -60,7 +65,7 @@ def sample_scenario(folder: Path, *, seed: int = 0, progress: Progress | None = 
     questions = [
         Question("a good match", take("good", easy, 901, 0.1), catalogue_id(easy)),
         Question("the same item, photographed differently", take("different", hard, 902, 0.9), catalogue_id(hard)),
-        Question("not in the catalogue's world", _save(distractor(seed + 1), photos / "stranger.jpg")),
+        Question("not in the catalogue's world", _save(distractor(6 * seed), photos / "stranger.jpg")),
         Question(
             "a blurred frame",
             _save(blurred(phone_view(shaken, 903, difficulty=0.2)), photos / "blurred.jpg"),
@@ -78,6 +83,7 @@ def sample_scenario(folder: Path, *, seed: int = 0, progress: Progress | None = 
         {catalogue_id(item): item.title for item in items},
         questions,
         trial,
+        drawn_strangers(photos, seed),
     )
 
 
@@ -114,12 +120,20 @@ def photo_scenario(source: Path, folder: Path, *, seed: int = 0) -> Scenario:
     questions = [
         Question("a good match", again("good", first, 0.2), first),
         Question("the same picture, altered strongly", again("different", second, 1.0), second),
-        Question("not in the catalogue's world", _save(distractor(seed + 1), photos / "stranger.jpg")),
+        Question("not in the catalogue's world", _save(distractor(6 * seed), photos / "stranger.jpg")),
         Question("a blurred frame", _save(blurred(load_image(readable[third])), photos / "blurred.jpg"), third),
         Question("a good match, service down", photos / "good.jpg", first, service_up=False),
     ]
     trial = [Question(item, again(f"trial-{i:02d}", item, 0.6), item) for i, item in enumerate(drawn[:TRIAL_ITEMS])]
-    return Scenario(source, readable, dict.fromkeys(ids, ""), questions, trial, own_photos=True)
+    return Scenario(source, readable, dict.fromkeys(ids, ""), questions, trial, drawn_strangers(photos, seed), True)
+
+
+def drawn_strangers(photos: Path, seed: int) -> list[Question]:
+    """Draw landscapes, cats, skylines, pages of text, patterns and flowers into `photos`, equally many of each."""
+    return [
+        Question(f"stranger {i}", _save(distractor(6 * seed + 6 + i), photos / f"stranger-{i:02d}.jpg"))
+        for i in range(STRANGERS)
+    ]
 
 
 def altered(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
