@@ -150,8 +150,7 @@ def pack_answer(answer: Answer) -> bytes:
             5: answer.partial,
             6: dict(answer.versions),
             7: {stage: round(ms, 3) for stage, ms in answer.stages_ms.items()},
-        },
-        use_single_float=True,
+        }
     )
     return packed
 

@@ -32,7 +32,6 @@ from sightline_shared.protocol import (
     [
         ({"price": float("nan")}, "finite"),
         ({"price": float("-inf")}, "finite"),
-        ({"price": 1e300}, "can travel"),
         ({"title": "鞋" * 2000}, "at most 4096 bytes"),
         ({"title": "\ud800"}, "can travel"),
         ({"tags": ["a"]}, "map of scalars"),

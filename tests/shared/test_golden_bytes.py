@@ -15,7 +15,7 @@ from sightline_shared.protocol import (
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
-# Scores and times are binary fractions, so that float32 on the wire holds them exactly.
+# Scores and times are doubles on the wire.
 V1_QUERY = Query(bytes(range(8)), (bytes(range(64)), bytes(range(64, 128))), bytes(range(8, 16)), 20, 1500, (0.0, 1.0))
 V1_ANSWER = Answer(
     bytes(range(8, 16)),

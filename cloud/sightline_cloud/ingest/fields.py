@@ -28,8 +28,7 @@ def item_problem(item_id: Any, metadata: Any) -> str | None:
     if any(isinstance(value, float) and not math.isfinite(value) for value in metadata.values()):
         return "expected finite numbers in 'metadata'"
     try:
-        # As `pack_answer` packs it: floats travel in single precision.
-        size = len(msgpack.packb(metadata, use_single_float=True))
+        size = len(msgpack.packb(metadata))
     except (ValueError, OverflowError) as error:
         return f"expected 'metadata' that can travel as msgpack, got '{error}'"
     if size > MAX_METADATA_BYTES:
