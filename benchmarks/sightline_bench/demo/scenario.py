@@ -64,7 +64,7 @@ def sample_scenario(folder: Path, *, seed: int = 0, progress: Progress | None = 
     easy, hard, shaken = items[6], items[41], items[20]
     questions = [
         Question("a good match", take("good", easy, 901, 0.1), catalogue_id(easy)),
-        Question("the same item, photographed differently", take("different", hard, 902, 0.9), catalogue_id(hard)),
+        Question("the same item, photographed differently", take("different", hard, 902, 0.7), catalogue_id(hard)),
         Question("not in the catalogue's world", _save(distractor(6 * seed), photos / "stranger.jpg")),
         Question(
             "a blurred frame",
