@@ -147,10 +147,10 @@ def decide(matches: tuple[Match, ...], engine: Engine) -> tuple[Decision, tuple[
         return Decision.NOT_FOUND, ("the catalogue is empty",)
     nearest, thresholds = matches[0].score, engine.bundle.manifest.decision
     if nearest < thresholds["not_found_max_score"]:
-        reason = f"the nearest item is too far: cosine {nearest:.2f} < {thresholds['not_found_max_score']:.2f}"
+        reason = f"the nearest item is too far: cosine {nearest:.3f} < {thresholds['not_found_max_score']:.3f}"
         return Decision.NOT_FOUND, (reason,)
     if nearest < thresholds["found_min_score"]:
-        reason = f"the nearest item is not close: cosine {nearest:.2f} < {thresholds['found_min_score']:.2f}"
+        reason = f"the nearest item is not close: cosine {nearest:.3f} < {thresholds['found_min_score']:.3f}"
         return Decision.UNSURE, (reason,)
     return Decision.FOUND, ()
 
