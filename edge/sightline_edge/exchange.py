@@ -113,9 +113,9 @@ def read(
                 f"expected the answer to request {request_id.hex()}, got one to {answer.request_id.hex()}."
             )
     matches = answer.matches
-    if options.rerank and seen.embedding is not None:
+    if options.rerank and seen.embedding is not None and seen.code is not None:
         with budget.stage("rerank"):
-            matches = rerank(matches, seen.embedding, device.codec)
+            matches = rerank(matches, seen.embedding, seen.code, device.codec)
     request_line = len(request.method) + len(request.url.raw_path) + len("  HTTP/1.1")
     return Answer(
         outcome=Outcome(answer.decision.label),

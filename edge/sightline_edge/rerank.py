@@ -16,18 +16,19 @@ from sightline_shared.codec import Codec
 from sightline_shared.protocol import Match
 
 
-def rerank(matches: tuple[Match, ...], embedding: NDArray[np.float32], codec: Codec) -> tuple[Match, ...]:
-    """Return `matches` scored and sorted anew for `embedding` `(d,) float32`; unchanged when any lacks its code."""
+def rerank(matches: tuple[Match, ...], embedding: NDArray[np.float32], code: bytes, codec: Codec) -> tuple[Match, ...]:
+    """Return `matches` scored and sorted anew for `embedding` `(d,) float32`, which was sent as `code`.
+
+    They stay as they are when any of them lacks its code.
+    """
     codes = [match.code for match in matches]
-    if not codes or any(code is None or len(code) != codec.code_size for code in codes):
+    if not codes or any(item is None or len(item) != codec.code_size for item in codes):
         return matches
     # All in the rotated space, where lengths and products are the same and nothing needs to be rotated back.
-    centre = codec.rotated_mean
-    items = unit(
-        codec.decode_rotated(np.frombuffer(b"".join(filter(None, codes)), np.uint8).reshape(len(codes), -1)) + centre
-    )
-    sent = unit(codec.decode_rotated(codec.encode(embedding[np.newaxis])) + centre)[0]
-    corrections = items @ (codec.rotate(embedding[np.newaxis])[0] + centre - sent)
+    rows = np.frombuffer(b"".join([code, *filter(None, codes)]), np.uint8).reshape(len(codes) + 1, -1)
+    decoded = unit(codec.decode_rotated(rows) + codec.rotated_mean)
+    sent, items = decoded[0], decoded[1:]
+    corrections = items @ (codec.rotate(embedding[np.newaxis])[0] + codec.rotated_mean - sent)
     scored = (
         dataclasses.replace(match, score=match.score + float(correction))
         for match, correction in zip(matches, corrections, strict=True)

@@ -153,20 +153,23 @@ def decision_thresholds(
 ) -> tuple[dict[str, float], dict[str, Figure]]:
     """Return the service's thresholds on the top cosine, and what they do on the data they were set on.
 
-    `known` maps a source to the top cosines `(n,)` of held-out photographs of its items, `outside` `(m,)` are those of
-    photographs from outside. Below `not_found_max_score` lie 2 % of the known photographs of the worst source; from
-    `found_min_score` up lie 5 % of the outside ones (without any: 75 % of the known ones).
+    `known` maps a way of asking (a source's photographs, its studio pictures) to the top cosines `(n,)` of held-out
+    photographs of catalogue items; `outside` `(m,)` are those of photographs from outside. Below `not_found_max_score`
+    lie 2 % of the known photographs of the worst way: a service must not deny what it holds. From `found_min_score` up
+    lie 5 % of the outside ones (without any: 75 % of the known ones).
     """
-    groups = [values for values in known.values() if len(values) >= 5]
-    pooled = np.concatenate(groups)
-    low = min(float(np.quantile(values, NOT_FOUND_MISS)) for values in groups)
-    found = float(np.quantile(outside, 1 - OUTSIDE_FOUND) if len(outside) else np.quantile(pooled, 1 - SURE_SHARE))
+    groups = {name: values for name, values in known.items() if len(values) >= 5}
+    low = min(float(np.quantile(values, NOT_FOUND_MISS)) for values in groups.values())
+    if len(outside):
+        found = float(np.quantile(outside, 1 - OUTSIDE_FOUND))
+    else:
+        found = float(np.quantile(np.concatenate(list(groups.values())), 1 - SURE_SHARE))
     found = max(found, low)
-    data = "held-out photographs of items"
-    figures = {
-        "decision.known_found": mean_figure((pooled >= found).astype(np.float64), data),
-        "decision.known_missed": mean_figure((pooled < low).astype(np.float64), data),
-    }
+    figures: dict[str, Figure] = {}
+    for name, values in groups.items():
+        data = f"{name}, held-out photographs (set on it)"
+        figures[f"decision.known_found.{name}"] = mean_figure((values >= found).astype(np.float64), data)
+        figures[f"decision.known_missed.{name}"] = mean_figure((values < low).astype(np.float64), data)
     if len(outside):
         data = "photographs from outside the catalogue"
         figures["decision.outside_found"] = mean_figure((outside >= found).astype(np.float64), data)

@@ -74,7 +74,7 @@ def set_thresholds(
     # The service sees decoded codes and searches the whole catalogue.
     decoded = figures.decoded_vectors(vectors, codec)
     gallery = vectors[np.concatenate(list(parts.gallery.values()))]
-    known = {name: calibrate.best_cosine(decoded[rows], gallery) for name, rows in parts.held.items()}
+    known = known_scores(photos, decoded, vectors, parts)
     decision, decided = calibrate.decision_thresholds(known, calibrate.best_cosine(decoded[parts.outside], gallery))
 
     gate = Gate(
@@ -87,6 +87,24 @@ def set_thresholds(
         limits.max_brightness,
     )
     return gate, decision, found | quality | decided
+
+
+def known_scores(photos: PhotoSet, decoded: Vectors, vectors: Vectors, parts: Parts) -> dict[str, Vectors]:
+    """Return the top cosines of held-out photographs, for each kind of catalogue that their items may stand in.
+
+    A catalogue of photographs is much closer to a query than one of studio pictures, and most shops have the latter. A
+    held-out item has only its studio picture: photographs of other items must not stand in for it.
+    """
+    scores: dict[str, Vectors] = {}
+    for name, rows in parts.held.items():
+        train = photos.where(source=name, role="train", studio=False)
+        studio = photos.where(source=name, studio=True)
+        seen = np.array([row for row in rows if not photos.photos[row].held_out], dtype=np.int64)
+        if len(seen) and len(train):
+            scores[name] = calibrate.best_cosine(decoded[seen], vectors[train])
+        if len(studio):
+            scores[f"{name}.studio"] = calibrate.best_cosine(decoded[rows], vectors[studio])
+    return scores
 
 
 def fitted(recipe: Recipe, vectors: Vectors, parts: Parts, without: Rows | None = None) -> GateFit:

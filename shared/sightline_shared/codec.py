@@ -81,8 +81,10 @@ class Codec:
         """Return the centroids that `codes` `(n, m) uint8` name, in the rotated space: `(n, d) float32`."""
         if codes.ndim != 2 or codes.shape[1] != self.code_size or codes.dtype != np.uint8:
             raise InputError(f"codes: expected (n, {self.code_size}) uint8, got {codes.shape} {codes.dtype}.")
-        decoded: Vectors = self.codebooks[np.arange(self.code_size), codes].reshape(len(codes), self.dim)
-        return decoded
+        # Row 256 i + byte of the joined codebooks is subspace i's centroid; `take` is several times faster than indexing.
+        rows = codes + CENTROIDS * np.arange(self.code_size)
+        centroids = self.codebooks.reshape(-1, self.codebooks.shape[2]).take(rows, axis=0)
+        return centroids.reshape(len(codes), self.dim)
 
     def decode(self, codes: Codes) -> Vectors:
         """Return the embeddings that `codes` `(n, m) uint8` stand for: `(n, d) float32`, not normalised."""

@@ -56,7 +56,7 @@ def test_decision_thresholds_are_in_order_and_keep_the_known() -> None:
     outside = rng.uniform(0.2, 0.8, 300).astype(np.float32)
     thresholds, figures = calibrate.decision_thresholds(known, outside)
     assert thresholds["not_found_max_score"] <= thresholds["found_min_score"]
-    assert figures["decision.known_missed"].value <= 0.02
+    assert figures["decision.known_missed.a"].value <= 0.02 and figures["decision.known_missed.b"].value == 0
     assert figures["decision.outside_found"].value == pytest.approx(0.05, abs=0.01)
     alone, _ = calibrate.decision_thresholds(known, outside[:0])
     assert alone["found_min_score"] >= alone["not_found_max_score"]
