@@ -12,7 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PACKS := $(firstword $(SIGHTLINE_PACKS) $(wildcard ../shared/packs))
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -29,6 +30,9 @@ $(VENV)/.all: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[cloud,export,tflite,bench,dev]'
 	@touch $@ $(VENV)/.demo
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/sightline demo $(if $(PHOTOS),--photos '$(PHOTOS)')
