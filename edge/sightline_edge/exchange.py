@@ -97,9 +97,14 @@ def head_bytes(first_line: int, raw_headers: Iterable[tuple[bytes, bytes]]) -> i
 
 
 def read(
-    reply: Reply, request: httpx.Request, request_id: bytes, seen: Observation, device: Device, options: Options,
+    reply: Reply,
+    request: httpx.Request,
+    request_id: bytes,
+    seen: Observation,
+    device: Device,
+    options: Options,
     budget: Budget,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """Return the answer in `reply`, re-ranked; raises the service's own error, or AnswerMalformed."""
     with budget.stage("unpack"):
         if reply.status != 200:

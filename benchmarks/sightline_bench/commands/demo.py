@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with Progress(console=Console(stderr=True)) as bar:
         device = Device.load(args.bundle)
         if args.photos:
-            scenario = photo_scenario(Path(args.photos), out, seed=args.seed)
+            scenario = photo_scenario(Path(args.photos).expanduser(), out, seed=args.seed)
             step = bar.add_task("fitting the gate to your pictures", total=1)
             device = fitted(device, list(scenario.pictures.values()), seed=args.seed)
             bar.advance(step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +52,8 @@ def packs_suite(packs: Path, *, every: int = 1) -> Suite:
     )
 
 
-def samples_suite(folder: Path | None = None, *, items: int = 96, seed: int = 0) -> Suite:
-    """Return a suite that the project renders itself: phone views against studio views, and drawn strangers."""
-    root = folder or Path(tempfile.mkdtemp(prefix="sightline-quality-"))
+def samples_suite(root: Path, *, items: int = 96, seed: int = 0) -> Suite:
+    """Return a suite that the project renders into `root`: phone views against studio views, and drawn strangers."""
     rendered = read_pack(write_catalogue(root, make_items(items, seed), seed=seed))
     queries = []
     for i, (photo, item) in enumerate(zip(rendered, make_items(items, seed), strict=True)):
