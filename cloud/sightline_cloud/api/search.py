@@ -37,5 +37,6 @@ async def post_search(request: Request, caller: CurrentCaller) -> Response:
     request.state.request_id = query.request_id.hex()
     engine, pool = engine_of(request), request.app.state.search_pool
     answer = await search.search(query, caller, engine, pool, request.state.arrived)
-    request.state.decision, request.state.stages_ms = answer.decision.label, dict(answer.stages_ms)
+    request.state.decision = answer.decision.label
+    request.state.stages_ms = {stage: round(ms, 3) for stage, ms in answer.stages_ms.items()}
     return Response(pack_answer(answer), media_type=MEDIA_TYPE)

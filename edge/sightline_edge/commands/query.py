@@ -10,6 +10,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from textwrap import shorten
 from typing import Any
 
 from sightline_edge.client import Client
@@ -58,7 +59,7 @@ def _show_answer(answer: dict[str, Any]) -> str:
         + "".join(f"\n  {reason}" for reason in answer["reasons"])
     ]
     lines += [
-        f"  {rank:>2}. {match['score']:.3f}  {match['metadata'].get('title') or match['id']}"
+        f"  {rank:>2}. {match['score']:.3f}  {shorten(str(match['metadata'].get('title') or match['id']), 80, placeholder=' ...')}"
         for rank, match in enumerate(answer["matches"], 1)
     ]
     round_trip = answer["stages_ms"].get("round_trip", 0.0)
