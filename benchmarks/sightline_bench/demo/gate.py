@@ -35,7 +35,7 @@ def fitted(device: Device, photos: Sequence[Path], *, seed: int = 0) -> Device:
     chosen = [photos[i] for i in rng.permutation(len(photos))[:MAX_PHOTOS]]
     images = [load_image(path) for path in chosen]
     gallery = _embed(device, images)
-    views = [altered(images[i % len(images)], rng, 0.5) for i in range(min(VIEWS, 2 * len(images)))]
+    views = [altered(images[i % len(images)], rng, 0.8) for i in range(min(VIEWS, 2 * len(images)))]
     seen = _embed(device, views)
     strangers = _embed(device, [distractor(1000 + i, (240, 320)) for i in range(STRANGERS)])
 
