@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sightline_edge.commands.doctor import installed
 from sightline_shared import __version__
 
 PACKAGES = ("numpy", "onnxruntime", "pillow", "httpx", "msgpack", "faiss-cpu", "fastapi", "uvicorn", "sqlalchemy")
@@ -25,7 +25,7 @@ def describe() -> dict[str, Any]:
         "load_1m": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "sightline": __version__,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES},
         "git": _revision(),
     }
 
@@ -39,13 +39,6 @@ def _cpu() -> str:
     named = {key.strip(): value.strip() for key, value in fields.items()}
     wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni") if flag in named.get("flags", "").split()]
     return f"{named.get('model name', 'unknown')} ({', '.join(wide)})"
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"
 
 
 def _revision() -> str:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     loaded: list[Device] = []
     checks = [
         _check("python", _python),
-        _check("packages", lambda: ", ".join(f"{name} {_installed(name)}" for name in BASE)),
+        _check("packages", lambda: ", ".join(f"{name} {installed(name)}" for name in BASE)),
         _check("extras", _extras),
         _check("bundle", lambda: _bundle(args.bundle, loaded)),
     ]
@@ -77,7 +77,8 @@ def _python() -> str:
     return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
-def _installed(name: str) -> str:
+def installed(name: str) -> str:
+    """Return the version of an installed package, or "missing"."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -85,7 +86,7 @@ def _installed(name: str) -> str:
 
 
 def _extras() -> str:
-    have = {extra: all(_installed(name) != "missing" for name in names) for extra, names in EXTRAS.items()}
+    have = {extra: all(installed(name) != "missing" for name in names) for extra, names in EXTRAS.items()}
     return ", ".join(f"[{extra}] {'installed' if there else 'not installed'}" for extra, there in have.items())
 
 
