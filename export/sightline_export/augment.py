@@ -7,37 +7,28 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from sightline_export.background import replace_background
+from sightline_export.recipe import Strength
+
 FILL = (127, 127, 127)
 
 
-@dataclass(frozen=True)
-class Strength:
-    """Probabilities and ranges of the augmentation; the defaults suit photographs of products."""
-
-    crop_area: tuple[float, float] = (0.4, 1.0)
-    flip: float = 0.5
-    warp: float = 0.5
-    rotation_degrees: float = 15.0
-    perspective: float = 0.12
-    exposure: float = 0.35
-    white_balance: float = 0.12
-    saturation: float = 0.35
-    contrast: float = 0.3
-    colour: float = 0.8
-    blur: float = 0.25
-    noise: float = 0.25
-    jpeg: float = 0.3
-    occlusion: float = 0.15
-
-
-def augment(image: Image.Image, size: int, rng: np.random.Generator, strength: Strength) -> NDArray[np.uint8]:
-    """Return one camera view of `image`: `(size, size, 3) uint8`."""
+def augment(
+    image: Image.Image,
+    size: int,
+    rng: np.random.Generator,
+    strength: Strength,
+    *,
+    background: Image.Image | None = None,
+) -> NDArray[np.uint8]:
+    """Return one camera view of `image`: `(size, size, 3) uint8`; `background` may stand behind it."""
+    if background is not None and rng.random() < strength.background:
+        image = replace_background(image, background, rng)
     view = random_view(image, size, rng, strength)
     if rng.random() < strength.blur:
         view = blur(view, rng)
@@ -103,10 +94,22 @@ def colour(pixels: NDArray[np.uint8], rng: np.random.Generator, strength: Streng
 
 
 def blur(view: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Blur by defocus, or by motion along one direction."""
-    if rng.random() < 0.5:
+    """Blur by defocus (a disc, or a Gaussian for the small ones), or by motion along one direction."""
+    choice = rng.random()
+    if choice < 0.25:
         return view.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.4, 1.6))))
+    if choice < 0.5:
+        return defocus(view, diameter=int(rng.choice([3, 5])))
     return motion_blur(view, length=int(rng.integers(2, 7)), angle=float(rng.uniform(0, math.pi)))
+
+
+def defocus(view: Image.Image, diameter: int) -> Image.Image:
+    """Spread every point over a disc of `diameter` (3 or 5) pixels, as a lens out of focus does."""
+    middle = (diameter - 1) / 2
+    y, x = np.mgrid[:diameter, :diameter] - middle
+    # A pixel on the rim counts by about how much of it the disc covers.
+    weights = np.clip(diameter / 2 + 0.5 - np.hypot(x, y), 0, 1)
+    return view.filter(ImageFilter.Kernel((diameter, diameter), [float(value) for value in weights.ravel()]))
 
 
 def motion_blur(view: Image.Image, length: int, angle: float) -> Image.Image:
@@ -147,7 +150,7 @@ def occlude(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 def _crop_box(size: tuple[int, int], rng: np.random.Generator, strength: Strength) -> tuple[float, float, float, float]:
     """Return (left, top, width, height) of a random crop with an aspect of 3:4 to 4:3."""
     width, height = size
-    area = width * height * rng.uniform(*strength.crop_area)
+    area = width * height * rng.uniform(strength.crop_area[0], strength.crop_area[1])
     aspect = math.exp(rng.uniform(-math.log(4 / 3), math.log(4 / 3)))
     crop_width = min(width, math.sqrt(area * aspect))
     crop_height = min(height, math.sqrt(area / aspect))

@@ -29,6 +29,8 @@ COLUMNS = ("path", "split", "domain", "coarse", "fine", "instance", "caption", "
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 # Augmentation works on a copy of at most this short side: more than the network sees, and quick to warp.
 AUGMENT_SIDE = 256
+# Which classes are held out does not move with the recipe's seed: runs of several seeds must be comparable.
+SPLIT = 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class PhotoSet:
     def pixels(self, index: int, size: int) -> NDArray[np.uint8]:
         """Return photograph `index` at another size, `(size, size, 3) uint8`, from its file."""
         return to_tensor(load_image(self.photos[index].path), size)
+
+    def resized(self, size: int) -> PhotoSet:
+        """Return the same photographs with tensors of another size, from their files."""
+        tensors = np.stack([self.pixels(index, size) for index in range(len(self))])
+        return PhotoSet(self.photos, self.images, tensors, self.digests)
 
     def where(
         self,
@@ -187,7 +194,7 @@ def _list_source(recipe: Recipe, source: Source) -> list[Photo]:
     photos = _from_manifest(path, source) if source.manifest else _from_folder(path, source)
     if not photos and not source.optional:
         raise ManifestInvalid(f"source '{source.name}': expected photographs in {path}, got none that match.")
-    return _hold_out(photos, source, recipe.seed)
+    return _hold_out(photos, source)
 
 
 def _from_manifest(path: Path, source: Source) -> list[Photo]:
@@ -241,12 +248,14 @@ def _from_folder(path: Path, source: Source) -> list[Photo]:
     return photos
 
 
-def _hold_out(photos: list[Photo], source: Source, seed: int) -> list[Photo]:
-    """Take `holdout_classes` of the classes out of training: their photographs are for val or test only."""
-    if source.holdout_classes <= 0:
-        return photos
-    classes = sorted({photo.fine for photo in photos}, key=lambda name: _unit(f"{seed}/{source.name}/{name}"))
-    held = set(classes[: round(len(classes) * source.holdout_classes)])
+def _hold_out(photos: list[Photo], source: Source) -> list[Photo]:
+    """Take the held-out classes out of training: their photographs are for val or test only."""
+    names = sorted({photo.fine for photo in photos})
+    if source.holdout_every:
+        held = set(names[source.holdout_every - 1 :: source.holdout_every])
+    else:
+        names.sort(key=lambda name: _unit(f"{SPLIT}/{source.name}/{name}"))
+        held = set(names[: round(len(names) * source.holdout_classes)])
     result = []
     for photo in photos:
         if photo.fine in held:

@@ -25,7 +25,8 @@ def retrieval_figures(
 
     A catalogue source's queries are its photographs in the first of `roles` that it has. They ask the training
     photographs ("NAME.fine", "NAME.instance" where the manifest names instances) and the studio pictures
-    ("NAME.studio"). Sources from outside are asked leave-one-out, over all their photographs and over the classes that
+    ("NAME.studio"). Test photographs of classes left out of training ask the photographs of all classes ("NAME.unseen").
+    Sources from outside are asked leave-one-out, over all their photographs and over the classes that
     training never saw.
     """
     figures: dict[str, Figure] = {}
@@ -38,6 +39,11 @@ def retrieval_figures(
             data = f"{source} {role} -> train"
             figures |= _ask(photos, queries, gallery, seen, train, "fine", f"{source}.fine", data)
             figures |= _ask(photos, queries, gallery, seen, train, "instance", f"{source}.instance", data)
+        unseen = photos.where(source=source, role="test", studio=False, held_out=True)
+        known = np.union1d(train, photos.where(source=source, role="val", studio=False, held_out=True))
+        if len(unseen) and len(known):
+            data = f"{source} test, classes left out of training -> train photographs of all classes"
+            figures |= _ask(photos, queries, gallery, unseen, known, "fine", f"{source}.unseen", data)
         if len(rows) and len(studio):
             figures |= _ask(
                 photos,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
@@ -10,25 +11,57 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sightline_export import figures
+from sightline_export.batches import TrainingSet
+from sightline_export.compatibility import old_centres, towards_old_space
 from sightline_export.convert_onnx import open_session, run_rows, to_onnx
 from sightline_export.data import PhotoSet
-from sightline_export.distill import TrainingSet, distill
-from sightline_export.recipe import Recipe, to_table
+from sightline_export.distill import distill
+from sightline_export.recipe import Member, Recipe, to_table
 from sightline_export.student import Student, averaged, folded, new_student, ridge_head
-from sightline_export.teacher import joined_features, train_head
+from sightline_export.teacher import joined_features, normalise, train_head
 from sightline_export.workspace import Run
 
 Vectors = NDArray[np.float32]
 
 
 def teach(run: Run, photos: PhotoSet) -> Vectors:
-    """Return the teacher's embedding of every photograph, `(n, d) float32`; only training photographs train it."""
+    """Return the teacher's embedding of every photograph, `(n, d) float32`; only training photographs train it.
+
+    The head on the frozen networks comes first. Members are distilled from it like students and then join it: the
+    teacher is the mean of the embeddings, at length 1. All live in one space, so nothing has to be aligned.
+    """
     recipe = run.recipe
-    features = joined_features(recipe.teacher.backbones, run.weights, photos, run.features, run.progress)
+    features = joined_features(recipe.teacher.backbones, run, photos)
     train = photos.where(role="train")
     labels = class_numbers([photos.photos[row].item if photos.photos[row].labelled else "" for row in train])
-    head = train_head(features[train], labels, recipe.student.dimension, recipe.teacher, recipe.seed)
-    return head.embed(features)
+    head = train_head(features[train], labels, recipe.student.dimension, recipe.teacher, recipe.seed).embed(features)
+    head = towards_old_space(run, photos, head)
+    total = recipe.teacher.weight * head
+    for member in recipe.teacher.member:
+        total += member.weight * member_vectors(run, photos, head, member)
+    return normalise(total)
+
+
+def member_vectors(run: Run, photos: PhotoSet, targets: Vectors, member: Member) -> Vectors:
+    """Return the embeddings `(n, d) float32` of a member, which is trained here unless an earlier run has done it."""
+    recipe = dataclasses.replace(
+        run.recipe,
+        seed=member.seed,
+        student=dataclasses.replace(
+            run.recipe.student, backbone=member.backbone, size=member.size, frozen_blocks=member.frozen_blocks
+        ),
+        training=dataclasses.replace(run.recipe.training, images=member.images, shares=(1.0,)),
+        teacher=dataclasses.replace(run.recipe.teacher, member=()),
+    )
+    own = dataclasses.replace(run, recipe=recipe, folder=run.folder / "members" / member.name)
+    run.progress.say(f"member {member.name}: {member.backbone} at {member.size} px, seed {member.seed}")
+    seen = photos if member.size == photos.tensors.shape[1] else photos.resized(member.size)
+    student, _ = train_student(own, seen, targets)
+    model = to_onnx(folded(student), member.size).SerializeToString(deterministic=True)
+    vectors = own.embed(model, seen)
+    score, _ = figures.validation_score(seen, vectors)
+    run.progress.say(f"member {member.name}: validation R@1 {score:.4f}")
+    return vectors
 
 
 def train_student(run: Run, photos: PhotoSet, targets: Vectors) -> tuple[Student, dict[str, object]]:
@@ -43,13 +76,16 @@ def train_student(run: Run, photos: PhotoSet, targets: Vectors) -> tuple[Student
     if recipe.training.images == 0:
         return student, learning
     start = {key: value.clone() for key, value in student.state_dict().items()}
+    data = training_set(photos, targets, train)
     learning["loss"] = distill(
         student,
-        training_set(photos, targets, train),
+        data,
         recipe,
         run.folder / "training",
         run.progress,
-        fingerprint=fingerprint(recipe, photos),
+        fingerprint=fingerprint(recipe, photos, targets),
+        device=run.device,
+        old_centres=old_centres(run, photos, data),
     )
     trained = {key: value.clone() for key, value in student.state_dict().items()}
     if recipe.training.shares == (1.0,):
@@ -72,7 +108,7 @@ def best_share(
     details: dict[str, object] = {}
     for share in dict.fromkeys((0.0, *run.recipe.training.shares)):
         student.load_state_dict(averaged(start, trained, share))
-        vectors = run_rows(open_session(to_onnx(folded(student), size)), photos.tensors)
+        vectors = run.embed(to_onnx(folded(student), size).SerializeToString(deterministic=True), photos)
         scores[share], parts = figures.validation_score(photos, vectors)
         details[str(share)] = {"score": round(scores[share], 4)} | {key: round(part, 4) for key, part in parts.items()}
         run.progress.say(
@@ -98,7 +134,8 @@ def training_set(photos: PhotoSet, targets: Vectors, train: NDArray[np.int64]) -
         items=class_numbers([photo.item if photo.labelled else "" for photo in chosen]),
         categories=class_numbers([photo.category if photo.labelled else "" for photo in chosen]),
         groups=class_numbers([photo.source for photo in chosen]),
-        outside=np.array([photo.kind == "outside" for photo in chosen]),
+        outside=np.array([photo.kind != "catalogue" for photo in chosen]),
+        studio=np.array([photo.studio for photo in chosen]),
     )
 
 
@@ -108,10 +145,14 @@ def class_numbers(names: list[str]) -> NDArray[np.int64]:
     return np.array([table.get(name, -1) for name in names], dtype=np.int64)
 
 
-def fingerprint(recipe: Recipe, photos: PhotoSet) -> str:
-    """Return what a checkpoint belongs to: everything in recipe and photographs that the training depends on."""
+def fingerprint(recipe: Recipe, photos: PhotoSet, targets: Vectors) -> str:
+    """Return what a checkpoint belongs to: everything in recipe, photographs and teacher that the training depends on."""
     table = to_table(recipe)
-    parts = {key: table[key] for key in ("seed", "teacher", "student", "training", "loss")}
+    parts: dict[str, object] = {
+        key: table[key] for key in ("seed", "student", "training", "batches", "augment", "loss", "compatibility")
+    }
+    # Rounded: the last bits of the teacher's numbers may differ between machines.
+    parts["targets"] = hashlib.sha256(np.round(targets, 3).astype(np.float16).tobytes()).hexdigest()
     rows = [
         (digest, photo.item)
         for digest, photo in zip(photos.digests, photos.photos, strict=True)

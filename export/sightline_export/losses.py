@@ -1,4 +1,4 @@
-"""The four losses of the distillation, each one short function or module on L2-normalised embeddings."""
+"""The losses of the distillation, each one short function or module on L2-normalised embeddings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,50 @@ def gallery_loss(student: Tensor, teacher: Tensor, gallery: Tensor, temperature:
     target = functional.log_softmax(teacher @ gallery.T / temperature, dim=1)
     guess = functional.log_softmax(student @ gallery.T / temperature, dim=1)
     return functional.kl_div(guess, target, log_target=True, reduction="batchmean")
+
+
+def relational_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the Huber distance between the two batches' pairwise distances, each scaled by its mean.
+
+    Relational knowledge distillation, distance-wise (Park et al., CVPR 2019, equations 4 to 6); 0 for one embedding.
+    """
+    if len(student) < 2:
+        return student.sum() * 0.0
+    return functional.smooth_l1_loss(_scaled_distances(student), _scaled_distances(teacher))
+
+
+def _scaled_distances(x: Tensor) -> Tensor:
+    distances = functional.pdist(x)
+    return distances / distances.mean().clamp(min=1e-12)
+
+
+def structure_loss(student: Tensor, teacher: Tensor, anchors: Tensor, temperature: float) -> Tensor:
+    """Return the KL divergence between both embeddings' similarities to anchors, the mean over batch and subspaces.
+
+    Structure Similarity Preservation (arXiv 2403.00648, section 3): `anchors` `(m, k, d / m)` are a product quantizer's
+    centroids of the teacher's gallery. Each `(n, d)` embedding, in the quantizer's rotated space, is cut into m parts; a
+    part's softmax over its inner products with the subspace's k anchors is what the student has to keep.
+    """
+    target = functional.log_softmax(_anchor_similarities(teacher, anchors) / temperature, dim=2)
+    guess = functional.log_softmax(_anchor_similarities(student, anchors) / temperature, dim=2)
+    divergence = functional.kl_div(guess, target, log_target=True, reduction="sum")
+    return divergence / (len(student) * len(anchors))
+
+
+def _anchor_similarities(x: Tensor, anchors: Tensor) -> Tensor:
+    parts = x.reshape(len(x), len(anchors), -1)
+    return torch.einsum("nmw,mkw->nmk", functional.normalize(parts, dim=2), functional.normalize(anchors, dim=2))
+
+
+def influence_loss(student: Tensor, labels: Tensor, centres: Tensor, scale: float) -> Tensor:
+    """Return the cross-entropy of the old model's classifier on new embeddings; 0 for an empty batch.
+
+    Backward-compatible training (Shen et al., CVPR 2020, section 3.3): `centres` `(c, d)` are the class means of the old
+    model's embeddings, fixed, so a new gallery stays where the old queries look for it.
+    """
+    if len(labels) == 0:
+        return student.sum() * 0.0
+    return functional.cross_entropy(student @ centres.T * scale, labels)
 
 
 class ArcFace(nn.Module):

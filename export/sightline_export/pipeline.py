@@ -9,15 +9,16 @@ import onnx
 from numpy.typing import NDArray
 
 from sightline_export import figures, parity
-from sightline_export.augment import Strength, augment
+from sightline_export.augment import augment
 from sightline_export.convert_onnx import open_session, run_rows, to_float16_weights, to_onnx
 from sightline_export.data import PhotoSet, list_photos, load_photos
+from sightline_export.distill import check_device
 from sightline_export.evaluate import Figure
 from sightline_export.golden_pictures import golden_sources, make_golden
 from sightline_export.learning import teach, train_student
 from sightline_export.progress import Progress
 from sightline_export.quantize import quantize
-from sightline_export.recipe import Recipe
+from sightline_export.recipe import Recipe, Strength
 from sightline_export.report import write_report
 from sightline_export.student import Student, folded
 from sightline_export.thresholds import set_thresholds
@@ -30,13 +31,16 @@ from sightline_shared.codec import Codec
 Vectors = NDArray[np.float32]
 
 
-def export(recipe: Recipe, folder: Path, *, features: Path | None = None, progress: Progress | None = None) -> Bundle:
+def export(
+    recipe: Recipe, folder: Path, *, features: Path | None = None, progress: Progress | None = None, device: str = "cpu"
+) -> Bundle:
     """Make the bundle `folder`/bundle and everything beside it; returns the bundle, opened and verified.
 
-    `features` is where backbone features are cached (default `folder`/features). Raises RecipeInvalid, ManifestInvalid,
+    `features` is where backbone features are cached (default `folder`/features), `device` where the student is trained
+    ("cpu" or "cuda"). Raises RecipeInvalid, ManifestInvalid,
     ImageUnreadable, TrainingDataTooSmall, ExtraMissing, or GoldenMismatch when int8 misses the recipe's bars.
     """
-    run = Run(recipe, folder, progress or Progress(), features or folder / "features")
+    run = Run(recipe, folder, progress or Progress(), features or folder / "features", check_device(device))
     make_room(folder)
 
     with run.progress.stage("photographs"):
@@ -52,8 +56,8 @@ def export(recipe: Recipe, folder: Path, *, features: Path | None = None, progre
         float_model, int8_model = convert(run, photos, student)
 
     with run.progress.stage("embeddings"):
-        vectors = run_rows(open_session(int8_model), photos.tensors)
-        floats = run_rows(open_session(float_model), photos.tensors)
+        vectors = run.embed(int8_model, photos)
+        floats = run.embed(float_model, photos)
 
     with run.progress.stage("codec"):
         codec = fit_codec(run, photos, vectors, int8_model)

@@ -11,13 +11,15 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sightline_shared import environment
 from sightline_shared.errors import RecipeInvalid
 
+COREML = ("float16", "int8", "palette")
+TFLITE = ("static", "dynamic", "weights")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -28,7 +30,8 @@ class Source:
     `kind` is "catalogue" (items to be found) or "outside" (things that are not in the catalogue: distilled
     without labels against forgetting, and used to measure the gate). The split lists name the manifest's
     `split` values for each role. A folder has no splits: `val_share` and `test_share` of its photographs are
-    held out by hash. `holdout_classes` is the share of classes that the training never sees.
+    held out by hash. `holdout_classes` is the share of classes that the training never sees; `holdout_every = 4` instead
+    holds out every fourth class in the order of their names.
     """
 
     name: str
@@ -43,18 +46,37 @@ class Source:
     val_share: float = 0.1
     test_share: float = 0.0
     holdout_classes: float = 0.0
+    holdout_every: int = 0
     labels: bool = True
     optional: bool = False
 
 
 @dataclass(frozen=True)
+class Member:
+    """A network that is trained like the student, before it, and then joins the teacher: the embeddings are averaged."""
+
+    name: str
+    backbone: str = "efficientnet_lite0"
+    size: int = 192
+    frozen_blocks: int = 5
+    images: int = 36000
+    seed: int = 1
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Teacher:
-    """The frozen backbones whose features are joined, and the head that is trained on them."""
+    """The frozen backbones whose features are joined, the head that is trained on them, and the members that join.
+
+    A backbone is a name of ours, `timm:NAME`, or `onnx:PATH` (uint8 pixels in, features out).
+    """
 
     backbones: tuple[str, ...] = ("efficientnet_lite0", "efficientnet_lite2", "mobilenet_edgetpu")
     epochs: int = 100
     margin: float = 0.2
     scale: float = 24.0
+    weight: float = 1.0
+    member: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,33 +109,116 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Batches:
+    """What a batch of catalogue photographs is made of.
+
+    Photographs of a class beyond `class_cap` (0: no cap) count no more; no source gets more than `domain_cap`. `pairs`
+    photographs bring another one of their item (studio for phone, phone for studio where there is one), and
+    `hard_negatives` one of another item that the teacher finds alike: both as shares of those that are drawn alone.
+    """
+
+    class_cap: int = 0
+    domain_cap: float = 1.0
+    pairs: float = 0.0
+    hard_negatives: float = 0.0
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Probabilities and ranges of the camera augmentation; the defaults suit photographs of products.
+
+    `background` is the chance that a photograph's surroundings are replaced; `adversarial` is the size of a perturbation
+    against the student (0: none), in standard deviations of what the frozen blocks pass on.
+    """
+
+    crop_area: tuple[float, ...] = (0.4, 1.0)
+    flip: float = 0.5
+    warp: float = 0.5
+    rotation_degrees: float = 15.0
+    perspective: float = 0.12
+    exposure: float = 0.35
+    white_balance: float = 0.12
+    saturation: float = 0.35
+    contrast: float = 0.3
+    colour: float = 0.8
+    blur: float = 0.25
+    noise: float = 0.25
+    jpeg: float = 0.3
+    occlusion: float = 0.15
+    background: float = 0.0
+    adversarial: float = 0.0
+
+
+@dataclass(frozen=True)
 class Loss:
-    """The weights of the four losses, the temperature over the gallery, the ArcFace margin and scale."""
+    """The weights of the losses, the temperatures, the ArcFace margin and scale, and the anchors' subspaces."""
 
     teacher: float = 2.0
     gallery: float = 0.5
     instance: float = 0.5
     semantic: float = 0.25
+    relational: float = 0.0
+    structure: float = 0.0
     temperature: float = 0.07
     margin: float = 0.2
     scale: float = 24.0
+    structure_temperature: float = 0.1
+    structure_subspaces: int = 8
+
+
+@dataclass(frozen=True)
+class Compatibility:
+    """An earlier bundle whose queries must still find things in the new gallery, and how much that weighs."""
+
+    bundle: str = ""
+    weight: float = 0.25
 
 
 @dataclass(frozen=True)
 class Codec:
-    """The code on the wire: bytes per embedding, and augmented views per photograph to train it on."""
+    """The code on the wire: bytes per embedding, and augmented views per photograph to train it on.
 
+    `kind` is "pq" (PCA-OPQ, `subspaces` bytes) or "sq8" (one byte a dimension). `rotations` is how often rotation and
+    codebooks are refined together; `table` also trains the other sizes and methods, for the report.
+    """
+
+    kind: str = "pq"
     subspaces: int = 64
     views: int = 4
     iterations: int = 25
+    rotations: int = 0
+    table: bool = True
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Prototypes of the gate, and the share of good photographs that it may turn away."""
+    """Prototypes of the gate, the share of good photographs that it may turn away, and the scores it may be.
+
+    Among `scores` the validation photographs choose; one that turns away more than `studio_reject` of the studio
+    pictures it has not seen is out. `near` names outside classes that look like things a shop sells, for the report.
+    """
 
     prototypes: int = 256
     false_reject: float = 0.05
+    scores: tuple[str, ...] = ("cosine", "knn", "max_logit", "energy", "scale", "mahalanobis")
+    studio_reject: float = 0.25
+    near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The linear heads on the embedding: augmented views they learn from, and the sensitive head's target.
+
+    `sensitive_miss` is the share of sensitive photographs that may go unflagged (its upper bound is what counts, where
+    the photographs are enough to show it), `sensitive_alarm` the share of the others that may count as unsure.
+    """
+
+    semantic: bool = True
+    views: int = 2
+    decay: float = 1e-4
+    sensitive_views: int = 8
+    sensitive_miss: float = 0.05
+    sensitive_alarm: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -130,8 +235,54 @@ class Bars:
     int8_cosine_mean: float = 0.98
     int8_cosine_min: float = 0.9
     int8_recall_loss: float = 0.02
+    artefact_cosine_mean: float = 0.99
+    artefact_cosine_p1: float = 0.97
+    artefact_overlap: float = 0.95
     smallest_class: int = 2
     smallest_training_set: int = 32
+
+
+@dataclass(frozen=True)
+class Mobile:
+    """What is made for phones beside ONNX: Core ML variants (float16, int8, palette) and TFLite kinds; none by default.
+
+    `tflite` names kinds of int8 (static, dynamic, weights); the first that passes the bars ships. `tflite_python` is the
+    interpreter that has litert-torch, which cannot be installed beside everything else; empty: this one. A layer takes
+    the smallest palette of `palette_bits` whose weights stay within `palette_error` (relative) and `palette_worst` (the
+    worst weight, relative to the largest).
+    """
+
+    coreml: tuple[str, ...] = ()
+    palette_bits: tuple[int, ...] = (8, 6)
+    palette_error: float = 0.03
+    palette_worst: float = 0.03
+    tflite: tuple[str, ...] = ()
+    tflite_python: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How many queries the evaluation corrupts and changes (0: none of it is measured), and its bars (0: no bar).
+
+    `robustness_kept` is the mean share of R@1 left under the corruptions, `effective_rank` counts directions of the
+    embedding, `neighbour_entropy` is that of the top-10 lists, `stability_cosine` that of augmented views, and
+    `object_wins` the share of studio pictures that move less with the background than with the object.
+    """
+
+    queries: int = 600
+    robustness_kept: float = 0.85
+    effective_rank: float = 16.0
+    neighbour_entropy: float = 0.8
+    stability_cosine: float = 0.7
+    object_wins: float = 0.5
+
+
+@dataclass(frozen=True)
+class Regression:
+    """An earlier bundle, and how much R@1 on any question the new one may lose against it."""
+
+    bundle: str = ""
+    max_loss: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -149,11 +300,18 @@ class Recipe:
     teacher: Teacher = field(default_factory=Teacher)
     student: Student = field(default_factory=Student)
     training: Training = field(default_factory=Training)
+    batches: Batches = field(default_factory=Batches)
+    augment: Strength = field(default_factory=Strength)
+    compatibility: Compatibility = field(default_factory=Compatibility)
     loss: Loss = field(default_factory=Loss)
     codec: Codec = field(default_factory=Codec)
     gate: Gate = field(default_factory=Gate)
+    heads: Heads = field(default_factory=Heads)
     quality: Quality = field(default_factory=Quality)
     bars: Bars = field(default_factory=Bars)
+    mobile: Mobile = field(default_factory=Mobile)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    regression: Regression = field(default_factory=Regression)
     base: Path = field(default=Path(), metadata={"hidden": True})
     defined: Mapping[str, str] = field(default_factory=dict, metadata={"hidden": True})
 
@@ -162,18 +320,44 @@ class Recipe:
         return self.base / expand(text, self.defined)
 
 
-def load_recipe(path: Path, defined: Mapping[str, str] | None = None) -> Recipe:
-    """Read and check the recipe at `path`, with variables for its paths; raises RecipeInvalid."""
+def load_recipe(path: Path, defined: Mapping[str, str] | None = None, settings: Sequence[str] = ()) -> Recipe:
+    """Read and check the recipe at `path`, with variables for its paths; raises RecipeInvalid.
+
+    `settings` are lines of TOML that overrule the file, such as "training.images = 9000".
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeInvalid(f"{path}: expected a readable TOML file, got '{error.strerror}'.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeInvalid(f"{path}: expected TOML, got an error: {error}.") from error
+    for line in settings:
+        overrule(table, line)
     recipe = parse_recipe(table, str(path))
     recipe = dataclasses.replace(recipe, base=path.resolve().parent, defined=dict(defined or {}))
     check(recipe, str(path))
     return recipe
+
+
+def overrule(table: dict[str, object], line: str) -> None:
+    """Put one `key.key = value` of TOML into a recipe's table; raises RecipeInvalid when it is no such line."""
+    try:
+        given: dict[str, object] = tomllib.loads(line)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeInvalid(
+            f"setting: expected KEY=VALUE in TOML, got '{line}': {error}.",
+            hint="Text wants quotes: 'student.backbone=\"efficientnet_lite2\"'.",
+        ) from error
+    here = table
+    while len(given) == 1:
+        ((key, value),) = given.items()
+        there = here.get(key)
+        if not isinstance(value, dict) or not isinstance(there, dict | None):
+            here[key] = value
+            return
+        here = here.setdefault(key, {})  # type: ignore[assignment]
+        given = value
+    raise RecipeInvalid(f"setting: expected one key and its value, got '{line}'.")
 
 
 def parse_recipe(table: dict[str, object], where: str) -> Recipe:
@@ -223,9 +407,40 @@ def check(recipe: Recipe, where: str) -> None:
         (recipe.training.batch >= 2, "training.batch", "2 or more", recipe.training.batch),
         (0 <= recipe.training.outside_share < 1, "training.outside_share", "0 to 1", recipe.training.outside_share),
         (bool(recipe.training.shares), "training.shares", "at least one share", recipe.training.shares),
+        (0 < recipe.batches.domain_cap <= 1, "batches.domain_cap", "a share above 0", recipe.batches.domain_cap),
+        (recipe.batches.class_cap >= 0, "batches.class_cap", "0 or more", recipe.batches.class_cap),
+        (
+            recipe.batches.pairs >= 0 and recipe.batches.hard_negatives >= 0,
+            "batches",
+            "pairs and hard_negatives of 0 or more",
+            recipe.batches,
+        ),
+        (
+            len(recipe.augment.crop_area) == 2 and 0 < recipe.augment.crop_area[0] <= recipe.augment.crop_area[1] <= 1,
+            "augment.crop_area",
+            "two shares, the smaller first",
+            recipe.augment.crop_area,
+        ),
+        (
+            recipe.loss.structure_subspaces > 0 and recipe.student.dimension % recipe.loss.structure_subspaces == 0,
+            "loss.structure_subspaces",
+            f"a divisor of the dimension {recipe.student.dimension}",
+            recipe.loss.structure_subspaces,
+        ),
+        (recipe.loss.structure_temperature > 0, "loss.structure_temperature", "above 0", recipe.loss),
         (bool(recipe.teacher.backbones), "teacher.backbones", "at least one name", recipe.teacher.backbones),
         (0 <= recipe.student.frozen_blocks <= 16, "student.frozen_blocks", "0 to 16", recipe.student.frozen_blocks),
         (recipe.calibration_images > 0, "calibration_images", "a positive number", recipe.calibration_images),
+        (set(recipe.mobile.coreml) <= set(COREML), "mobile.coreml", f"some of {COREML}", recipe.mobile.coreml),
+        (set(recipe.mobile.tflite) <= set(TFLITE), "mobile.tflite", f"some of {TFLITE}", recipe.mobile.tflite),
+        (
+            bool(recipe.mobile.palette_bits) and set(recipe.mobile.palette_bits) <= {8, 6, 4, 2, 1},
+            "mobile.palette_bits",
+            "some of 8, 6, 4, 2, 1",
+            recipe.mobile.palette_bits,
+        ),
+        (recipe.evaluation.queries >= 0, "evaluation.queries", "0 or more", recipe.evaluation.queries),
+        (0 <= recipe.regression.max_loss <= 1, "regression.max_loss", "a share", recipe.regression.max_loss),
     ]
     for source in recipe.source:
         at = f"source '{source.name}'"
@@ -234,7 +449,10 @@ def check(recipe: Recipe, where: str) -> None:
             (source.kind in ("catalogue", "outside"), f"{at}.kind", "'catalogue' or 'outside'", source.kind),
             (0 <= source.val_share + source.test_share < 1, f"{at}.val_share", "shares below 1", source.val_share),
             (0 <= source.holdout_classes < 1, f"{at}.holdout_classes", "a share below 1", source.holdout_classes),
+            (source.holdout_every != 1 and source.holdout_every >= 0, f"{at}.holdout_every", "0, or 2 and more", source),
         ]
+    for member in recipe.teacher.member:
+        rules.append((bool(re.fullmatch(r"[\w-]+", member.name)), "teacher.member.name", "a plain word", member.name))
     for good, key, expected, got in rules:
         if not good:
             raise RecipeInvalid(f"{where}: {key}: expected {expected}, got {got!r}.")

@@ -1,26 +1,20 @@
-"""The teacher: frozen backbones joined, and a linear ArcFace head that turns them into embeddings.
-
-Features are cached on disk by the content of each photograph, so a second run computes only what is new.
-"""
+"""The teacher: frozen networks joined, and a linear ArcFace head that turns them into embeddings."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from sightline_export.convert_onnx import open_session, run_rows, to_onnx
 from sightline_export.data import PhotoSet
-from sightline_export.lite import BACKBONES, EfficientNetLite, load_backbone
+from sightline_export.feature_networks import ONNX, network_features
 from sightline_export.losses import ArcFace
-from sightline_export.progress import Progress
 from sightline_export.recipe import Teacher
+from sightline_export.workspace import Run
 
 HEAD_BATCH = 256
 HEAD_LEARNING_RATE = 6e-3
@@ -45,36 +39,12 @@ def normalise(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(x / norms, dtype=np.float32)
 
 
-def joined_features(
-    names: Sequence[str], weights: Path | None, photos: PhotoSet, cache: Path, progress: Progress
-) -> NDArray[np.float32]:
-    """Return `(n, f) float32`: each backbone's features at length 1, side by side."""
-    parts = [backbone_features(name, weights, photos, cache, progress) for name in names]
-    return np.concatenate(parts, axis=1)
-
-
-def backbone_features(
-    name: str, weights: Path | None, photos: PhotoSet, cache: Path, progress: Progress
-) -> NDArray[np.float32]:
-    """Return one backbone's pooled features at length 1, `(n, f) float32`, from the cache where it has them."""
-    model = load_backbone(name, weights)
-    file = cache / f"{name}-{_weights_digest(model)}.npz"
-    known: dict[str, NDArray[np.float16]] = {}
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            known = dict(zip(stored["digests"].tolist(), stored["features"], strict=True))
-    missing = [index for index, digest in enumerate(photos.digests) if digest not in known]
-    if missing:
-        if isinstance(model, EfficientNetLite):
-            model.fold()
-        size = BACKBONES[name].size
-        session = open_session(to_onnx(model, size, "features"))
-        for index in progress.track(missing, name):
-            features = normalise(run_rows(session, [photos.pixels(index, size)]))
-            known[photos.digests[index]] = features[0].astype(np.float16)
-        cache.mkdir(parents=True, exist_ok=True)
-        np.savez(file, digests=np.array(list(known)), features=np.stack(list(known.values())))
-    return normalise(np.stack([known[digest] for digest in photos.digests]).astype(np.float32))
+def joined_features(names: Sequence[str], run: Run, photos: PhotoSet) -> NDArray[np.float32]:
+    """Return `(n, f) float32`: each network's features at length 1, side by side."""
+    paths = [ONNX + str(run.recipe.path(name.removeprefix(ONNX))) if name.startswith(ONNX) else name for name in names]
+    return np.concatenate(
+        [network_features(name, run.weights, photos, run.features, run.progress) for name in paths], 1
+    )
 
 
 def train_head(
@@ -125,10 +95,3 @@ def half_whitened_pca(features: NDArray[np.float32], dimension: int) -> tuple[ND
     order = np.argsort(values)[::-1][:dimension]
     values, vectors = np.maximum(values[order], values.max() * 1e-4), vectors[:, order]
     return mean.astype(np.float32), (vectors * values**-0.25).astype(np.float32)
-
-
-def _weights_digest(model: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode() + value.numpy().tobytes())
-    return digest.hexdigest()[:12]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline_export.convert_onnx import INPUT, open_session
+from sightline_export.data import PhotoSet
 from sightline_export.progress import Progress
 from sightline_export.recipe import Recipe
 from sightline_shared.errors import InputError
@@ -19,10 +25,30 @@ class Run:
     folder: Path
     progress: Progress
     features: Path
+    device: str = "cpu"
 
     @property
     def weights(self) -> Path | None:
         return self.recipe.path(self.recipe.weights) if self.recipe.weights else None
+
+    def embed(self, model: bytes, photos: PhotoSet) -> NDArray[np.float32]:
+        """Return an ONNX model's embeddings `(n, d) float32` of all photographs; an interrupted run finds them again."""
+        digest = hashlib.sha256(model)
+        digest.update(photos.tensors.tobytes())
+        file = self.folder / "embeddings" / f"{digest.hexdigest()[:16]}.npy"
+        if file.is_file():
+            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float32)
+        session = open_session(model)
+        rows = [
+            session.run(None, {INPUT: photos.tensors[row : row + 1]})[0]
+            for row in self.progress.track(range(len(photos)), "embeddings")
+        ]
+        vectors = np.concatenate(rows).astype(np.float32, copy=False)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".tmp.npy")
+        np.save(aside, vectors)
+        aside.replace(file)
+        return vectors
 
 
 def make_room(folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from sightline_export import augment as module
-from sightline_export.augment import Strength, augment, motion_blur, perspective_coefficients
+from sightline_export.augment import augment, defocus, motion_blur, perspective_coefficients
+from sightline_export.recipe import Strength
 
 Draw = Callable[..., Image.Image]
 
@@ -49,3 +50,22 @@ def test_noise_jpeg_and_occlusion_change_pixels_within_range(draw: Draw) -> None
     for change in (module.add_noise, module.recompress, module.occlude):
         changed = change(pixels, np.random.default_rng(1))
         assert changed.shape == pixels.shape and changed.dtype == np.uint8 and not np.array_equal(changed, pixels)
+
+
+def test_defocus_spreads_a_point_over_a_disc_and_keeps_its_light() -> None:
+    point = np.zeros((21, 21, 3), dtype=np.uint8)
+    point[10, 10] = 255
+    spread = np.asarray(defocus(Image.fromarray(point), 5), dtype=np.float64)[..., 0]
+    assert abs(spread.sum() - 255) < 20
+    assert spread[10, 12] > 0 and spread[10, 13] == 0 and spread[8, 8] < spread[10, 12]
+
+
+def test_the_background_is_replaced_as_often_as_the_recipe_says(draw: Draw) -> None:
+    still = Strength(
+        crop_area=(1.0, 1.0), flip=0, warp=0, colour=0, blur=0, noise=0, jpeg=0, occlusion=0, background=0.5
+    )
+    image, white = draw(0, 0), Image.new("RGB", (64, 64), "white")
+    plain = augment(image, 64, np.random.default_rng(0), still)
+    views = [augment(image, 64, np.random.default_rng(seed), still, background=white) for seed in range(40)]
+    corners = [bool(np.abs(view[0, 0].astype(int) - plain[0, 0]).max() > 40) for view in views]
+    assert 8 <= sum(corners) <= 32

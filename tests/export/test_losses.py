@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sightline_export.losses import ArcFace, SemanticLoss, gallery_loss, teacher_loss
+from sightline_export.losses import (
+    ArcFace,
+    SemanticLoss,
+    gallery_loss,
+    influence_loss,
+    relational_loss,
+    structure_loss,
+    teacher_loss,
+)
 
 
 def unit(rows: int, dim: int, seed: int) -> torch.Tensor:
@@ -35,6 +43,50 @@ def test_gallery_loss_is_the_kl_divergence_of_the_two_softmaxes() -> None:
 def test_gallery_loss_is_zero_for_the_teacher_itself() -> None:
     teacher, gallery = unit(4, 8, 1), unit(9, 8, 2)
     assert abs(float(gallery_loss(teacher, teacher, gallery, 0.07))) < 1e-6
+
+
+def test_relational_loss_compares_scaled_distances_of_every_pair() -> None:
+    student, teacher = unit(5, 8, 0).double(), unit(5, 8, 1).double()
+    pairs = [(i, j) for i in range(5) for j in range(i)]
+    both = []
+    for vectors in (student, teacher):
+        distances = [math.dist(vectors[i].tolist(), vectors[j].tolist()) for i, j in pairs]
+        both.append([distance / (sum(distances) / len(pairs)) for distance in distances])
+    gaps = [abs(a - b) for a, b in zip(*both, strict=True)]
+    slow = sum(0.5 * gap**2 if gap < 1 else gap - 0.5 for gap in gaps) / len(pairs)
+    assert math.isclose(float(relational_loss(student, teacher)), slow, rel_tol=1e-6)
+
+
+def test_relational_loss_does_not_see_a_rotation() -> None:
+    teacher = unit(6, 8, 1).double()
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64))[0]
+    assert float(relational_loss(teacher @ turn, teacher)) < 1e-12
+    assert float(relational_loss(teacher[:1], teacher[:1])) == 0.0
+
+
+def test_structure_loss_is_the_mean_divergence_over_subspaces() -> None:
+    student, teacher = unit(3, 8, 0).double(), unit(3, 8, 1).double()
+    anchors = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    slow = 0.0
+    for s, t in zip(student.numpy(), teacher.numpy(), strict=True):
+        for m in range(2):
+            shares = []
+            for vector in (t, s):
+                part = vector[4 * m : 4 * m + 4] / np.linalg.norm(vector[4 * m : 4 * m + 4])
+                likeness = [float(part @ (a / np.linalg.norm(a))) for a in anchors[m].numpy()]
+                powers = np.exp(np.array(likeness) / 0.1)
+                shares.append(powers / powers.sum())
+            slow += float((shares[0] * np.log(shares[0] / shares[1])).sum()) / 6
+    assert math.isclose(float(structure_loss(student, teacher, anchors, 0.1)), slow, rel_tol=1e-6)
+    assert abs(float(structure_loss(teacher, teacher, anchors, 0.1))) < 1e-12
+
+
+def test_influence_loss_is_the_old_classifiers_cross_entropy() -> None:
+    student, centres, labels = unit(4, 8, 0), unit(3, 8, 1), torch.tensor([0, 2, 1, 1])
+    logits = 12.0 * student @ centres.T
+    slow = -sum(float(torch.log(torch.softmax(row, 0)[label])) for row, label in zip(logits, labels, strict=True)) / 4
+    assert math.isclose(float(influence_loss(student, labels, centres, 12.0)), slow, rel_tol=1e-5)
+    assert float(influence_loss(torch.empty(0, 8), torch.empty(0, dtype=torch.int64), centres, 12.0)) == 0.0
 
 
 def test_arcface_adds_the_margin_to_the_angle_of_the_true_class() -> None:

@@ -95,3 +95,35 @@ def test_the_shipped_recipe_is_good() -> None:
     recipe = load_recipe(SHIPPED)
     assert [source.kind for source in recipe.source].count("outside") == 1
     assert "Apache License 2.0" in recipe.notice
+
+
+def test_a_setting_overrules_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(GOOD)
+    recipe = load_recipe(path, settings=["training.images = 9", "loss.structure=0.5", "seed=3", 'version = "2"'])
+    assert (recipe.training.images, recipe.loss.structure, recipe.seed, recipe.version) == (9, 0.5, 3, "2")
+    assert recipe.training.shares == (1.0, 0.5)  # what is not named stays
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("training.images", "KEY=VALUE"),
+        ("name = shop", "quotes"),
+        ("a.b = 1", "'a'"),
+        ("seed = 1\nname = 'x'", "one key"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(GOOD)
+    with pytest.raises(RecipeInvalid) as caught:
+        load_recipe(path, settings=[line])
+    assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_members_of_the_teacher_are_tables(tmp_path: Path) -> None:
+    text = GOOD + '[[teacher.member]]\nname = "first"\nseed = 4\n'
+    assert load(tmp_path, text).teacher.member[0].seed == 4
+    with pytest.raises(RecipeInvalid, match="plain word"):
+        load(tmp_path, GOOD + '[[teacher.member]]\nname = "../up"\n')

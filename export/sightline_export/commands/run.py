@@ -6,18 +6,18 @@ Examples:
   export SIGHTLINE_PACKS=/path/to/packs
   sightline export run export/recipes/shipped.toml --define RENDERED=./rendered --out runs/shipped
   sightline export run my-shop.toml --images 0 --json
+  sightline export run my-shop.toml --set seed=2 --set 'student.backbone="efficientnet_lite2"' --device cuda
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from sightline_export.pipeline import export
 from sightline_export.progress import Progress
-from sightline_export.recipe import check, load_recipe
+from sightline_export.recipe import load_recipe
 from sightline_shared.errors import RecipeInvalid
 
 
@@ -29,17 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--features", type=Path, help="where features are cached (default OUT/features)")
     parser.add_argument("--images", type=int, help="augmented photographs to train on, in place of the recipe's")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the recipe that gets another value"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where the student is trained (default cpu)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    recipe = load_recipe(args.recipe, _defined(args.define))
-    if args.images is not None:
-        recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, images=args.images))
-        check(recipe, f"{args.recipe} with --images")
+    settings = [*args.set, *([] if args.images is None else [f"training.images = {args.images}"])]
+    recipe = load_recipe(args.recipe, _defined(args.define), settings)
     folder = args.out or Path("runs") / recipe.name
     progress = Progress(quiet=args.quiet)
-    bundle = export(recipe, folder, features=args.features, progress=progress)
+    bundle = export(recipe, folder, features=args.features, progress=progress, device=args.device)
     manifest = bundle.manifest
     return {
         "ok": True,
