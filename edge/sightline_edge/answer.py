@@ -38,6 +38,7 @@ class Answer:
     request_id: str = ""
     code: bytes | None = None
     gate_score: float | None = None
+    sensitive_score: float = 0.0
     quality: Quality | None = None
     stages_ms: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Answer:
             "request_id": self.request_id,
             "code": self.code.hex() if self.code else None,
             "gate_score": self.gate_score,
+            "sensitive_score": round(self.sensitive_score, 4),
             "sharpness": self.quality.sharpness if self.quality else None,
             "brightness": self.quality.brightness if self.quality else None,
             "matches": [

@@ -15,6 +15,7 @@ from sightline_edge.config import Options
 from sightline_edge.device import Device
 from sightline_edge.exchange import Reply
 from sightline_edge.pipeline import Observation, observe
+from sightline_edge.runtimes.base import DEFAULT_RUNTIME
 from sightline_shared.budget import Budget
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import AnswerMalformed, ConfigInvalid, ServiceTimeout
@@ -38,8 +39,8 @@ def _checked_url(url: str) -> str:
 class Client:
     """Asks one service; safe to share between threads, which then share its warm connections.
 
-    `bundle` is a folder, an opened Bundle, or None for the one that ships with the SDK; pass `device` instead to
-    share a loaded one. `transport` is httpx's seam, for tests and custom networking.
+    `bundle` is a folder, an opened Bundle, or None for the one that ships with the SDK, run by `runtime` ("onnxruntime"
+    or "tflite"); pass `device` instead of both to share a loaded one. `transport` is httpx's seam, for tests and custom networking.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class Client:
         api_key: str | None = None,
         bundle: Bundle | str | Path | None = None,
         device: Device | None = None,
+        runtime: str = DEFAULT_RUNTIME,
         options: Options | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = _checked_url(url)
         self.options = options or Options()
-        self.device = device or Device.load(bundle)
+        self.device = device or Device.load(bundle, runtime=runtime)
         self._http = httpx.Client(headers=exchange.headers(api_key), transport=transport)
 
     def search(self, frame: Frame, *, options: Options | None = None) -> Answer:
@@ -114,12 +116,13 @@ class AsyncClient:
         api_key: str | None = None,
         bundle: Bundle | str | Path | None = None,
         device: Device | None = None,
+        runtime: str = DEFAULT_RUNTIME,
         options: Options | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = _checked_url(url)
         self.options = options or Options()
-        self.device = device or Device.load(bundle)
+        self.device = device or Device.load(bundle, runtime=runtime)
         self._http = httpx.AsyncClient(headers=exchange.headers(api_key), transport=transport)
 
     async def search(self, frame: Frame, *, options: Options | None = None) -> Answer:

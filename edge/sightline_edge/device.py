@@ -11,6 +11,7 @@ from sightline_edge.runtimes import Runtime, load_runtime
 from sightline_edge.runtimes.base import DEFAULT_RUNTIME
 from sightline_shared.bundle import Bundle
 from sightline_shared.codec import Codec
+from sightline_shared.heads import Heads
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +22,21 @@ class Device:
     runtime: Runtime
     gate: Gate
     codec: Codec
+    heads: Heads | None = None
 
     @classmethod
     def load(
         cls, bundle: Bundle | str | Path | None = None, *, runtime: str = DEFAULT_RUNTIME, threads: int = 1
     ) -> Device:
-        """Open, verify and prove a bundle (None: the SDK's own); raises BundleError or RuntimeFailed."""
+        """Open, verify and prove a bundle (None: the SDK's own) under `runtime`, "onnxruntime" or "tflite".
+
+        Raises BundleError, RuntimeFailed, ConfigInvalid or ExtraMissing (see `load_runtime`).
+        """
         opened = resolve_bundle(bundle)
         return cls(
             bundle=opened,
             runtime=load_runtime(runtime, opened, threads=threads),
             gate=Gate.from_bytes(opened.role("gate")),
             codec=opened.codec,
+            heads=opened.heads,
         )

@@ -67,6 +67,7 @@ def local_answer(seen: Observation, budget: Budget) -> Answer | None:
         decided_by="device",
         reasons=(seen.reason,) if seen.reason else (),
         gate_score=seen.gate_score,
+        sensitive_score=seen.sensitive_score,
         quality=seen.quality,
         stages_ms=dict(budget.stages_ms),
     )
@@ -131,6 +132,7 @@ def read(
         request_id=request_id.hex(),
         code=seen.code,
         gate_score=seen.gate_score,
+        sensitive_score=seen.sensitive_score,
         quality=seen.quality,
         stages_ms={**budget.stages_ms, **{f"cloud.{stage}": ms for stage, ms in answer.stages_ms.items()}},
         versions=answer.versions,

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from sightline_edge.ood import OodScore
 from sightline_edge.quality import measure
 from sightline_export.evaluate import Figure, auroc_figure, mean_figure
+from sightline_export.gate_scores import Candidate, Catalogue, half, prototypes
 from sightline_export.recipe import Gate
-from sightline_export.train_codec import kmeans
 from sightline_shared.errors import TrainingDataTooSmall
 
 # "Sure" is where this share of good photographs lies above; below it the device asks the cloud and says so.
@@ -37,39 +38,38 @@ class QualityLimits:
     max_brightness: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GateFit:
-    """A fitted gate: prototypes `(p, d)`, offsets `(p,)`, both as float16 stores them, and the two thresholds."""
+    """A fitted gate: the score with its offsets, as the gate file stores them, and the two thresholds."""
 
-    prototypes: NDArray[np.float32]
-    offsets: NDArray[np.float32]
+    name: str
+    ood: OodScore
     reject_below: float
     sure_above: float
 
     def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the gate's scores `(n,)` of `embeddings` `(n, d) float32`."""
-        best: NDArray[np.float32] = (embeddings @ self.prototypes.T - self.offsets).max(axis=1)
-        return best
+        return self.ood.scores(embeddings)
 
 
 def fit_gate(
     gallery: Mapping[str, NDArray[np.float32]], held: Mapping[str, NDArray[np.float32]], settings: Gate, seed: int
 ) -> GateFit:
-    """Return the gate of a catalogue: `gallery` and `held` map a source to embeddings `(n, d) float32`.
+    """Return the prototypes' gate of a catalogue: `gallery` and `held` map a source to embeddings `(n, d) float32`."""
+    return calibrated(prototypes(Catalogue.unlabelled(gallery), settings.prototypes, seed), held, settings)
 
-    Every source gets prototypes by the root of its size, and its own cut-off: `settings.false_reject` of its held-out
-    photographs lie below it. A source without any takes the loosest of the others. Offsets bring the cut-offs to one
-    scale, that of the loosest source. Raises TrainingDataTooSmall when no source has 5 held-out photographs.
+
+def calibrated(candidate: Candidate, held: Mapping[str, NDArray[np.float32]], settings: Gate) -> GateFit:
+    """Return `candidate` with a cut-off for every source, from its held-out embeddings `(n, d) float32`.
+
+    A source's own cut-off is where `settings.false_reject` of its held-out photographs lie below it; a source without
+    any takes the loosest of the others. Offsets bring the cut-offs to one scale, that of the loosest source. Scores that
+    are not cosines are then mapped so that the cut-off is 0.5 and the best held-out photograph is 1. Raises
+    TrainingDataTooSmall when no source has 5 held-out photographs.
     """
-    names = [name for name, vectors in gallery.items() if len(vectors)]
-    roots = {name: float(np.sqrt(len(gallery[name]))) for name in names}
-    parts = {
-        name: gate_prototypes(gallery[name], round(settings.prototypes * roots[name] / sum(roots.values())), seed)
-        for name in names
-    }
     cuts = {
-        name: float(np.quantile(best_cosine(held[name], parts[name]), settings.false_reject))
-        for name in names
+        number: float(np.quantile(_own(candidate, number).scores(held[name]), settings.false_reject))
+        for number, name in enumerate(candidate.sources)
         if len(held.get(name, ())) >= 5
     }
     if not cuts:
@@ -78,19 +78,27 @@ def fit_gate(
             hint="Name a 'val' split in the recipe's sources, or raise val_share.",
         )
     loosest = min(cuts.values())
-    offsets = np.concatenate([np.full(len(parts[name]), cuts.get(name, loosest) - loosest) for name in names])
-    fit = GateFit(np.concatenate(list(parts.values())), offsets.astype(np.float16).astype(np.float32), loosest, loosest)
-    sure = min(float(np.quantile(fit.scores(held[name]), 1 - SURE_SHARE)) for name in cuts)
-    return dataclasses.replace(fit, sure_above=max(sure, loosest))
+    steps = np.array([cuts.get(number, loosest) - loosest for number in range(len(candidate.sources))])
+    offsets = candidate.score.offsets + steps[candidate.row_source].astype(np.float32)
+    if candidate.score.kind == "cosine":
+        offsets = half(offsets)  # as the gate file holds them
+    ood = dataclasses.replace(candidate.score, offsets=offsets.astype(np.float32))
+    scores = {name: ood.scores(vectors) for name, vectors in held.items() if len(vectors) >= 5}
+    if ood.kind not in ("cosine", "knn"):
+        top = max(float(values.max()) for values in scores.values())
+        gain = 0.5 / max(top - loosest, 1e-6)
+        ood = dataclasses.replace(ood, gain=gain, shift=0.5 - gain * loosest)
+        scores = {name: ood.scores(held[name]) for name in scores}
+        loosest = 0.5
+    # Other sources' rows only raise a score, so no source loses more than it did alone.
+    sure = min(float(np.quantile(values, 1 - SURE_SHARE)) for values in scores.values())
+    return GateFit(candidate.name, ood, loosest, max(sure, loosest))
 
 
-def gate_prototypes(gallery: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
-    """Return at most `count` prototypes `(p, d) float32` of length 1, one for two pictures at most, as float16."""
-    wanted = min(max(1, count), max(1, len(gallery) // 2))
-    centres = kmeans(gallery, wanted, 30, seed, spherical=True)
-    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
-    # The gate file holds float16: calibrate with the very numbers that ship.
-    return centres.astype(np.float16).astype(np.float32)
+def _own(candidate: Candidate, number: int) -> OodScore:
+    """Return the score with the rows of one source alone."""
+    mine = candidate.row_source == number
+    return dataclasses.replace(candidate.score, rows=candidate.score.rows[mine], offsets=candidate.score.offsets[mine])
 
 
 def best_cosine(embeddings: NDArray[np.float32], prototypes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -194,6 +194,8 @@ def _list_source(recipe: Recipe, source: Source) -> list[Photo]:
     photos = _from_manifest(path, source) if source.manifest else _from_folder(path, source)
     if not photos and not source.optional:
         raise ManifestInvalid(f"source '{source.name}': expected photographs in {path}, got none that match.")
+    if source.kind == "sensitive":  # a role of their own: only the sensitive head may learn from them
+        return [dataclasses.replace(photo, role="sensitive") for photo in photos]
     return _hold_out(photos, source)
 
 

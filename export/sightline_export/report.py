@@ -31,8 +31,12 @@ def write_report(
     columns: Mapping[str, Mapping[str, Figure]],
     learning: Mapping[str, object],
     timings_s: Mapping[str, float],
+    evaluation: Mapping[str, object] | None = None,
 ) -> None:
-    """Write `folder`/metrics.json (every figure with n, interval and data) and `folder`/report.md."""
+    """Write `folder`/metrics.json (every figure with n, interval and data) and `folder`/report.md.
+
+    `evaluation` is what the model card draws beside the figures: card/page.py lists its keys.
+    """
     body = {
         "bundle": {
             "label": bundle.label,
@@ -53,6 +57,7 @@ def write_report(
             column: {name: figure.to_dict() for name, figure in rows.items()} for column, rows in columns.items()
         },
         "learning": dict(learning),
+        "evaluation": dict(evaluation or {}),
         "timings_s": dict(timings_s),
         "recipe": to_table(recipe),
     }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sightline_export import recipe as recipes
-from sightline_export.lite import FEATURES, EfficientNetLite, load_backbone
+from sightline_export.lite import EfficientNetLite, load_backbone
 from sightline_shared.errors import RecipeInvalid
 
 
@@ -22,7 +22,7 @@ class Student(nn.Module):
     def __init__(self, backbone: EfficientNetLite, dimension: int, frozen_blocks: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(FEATURES, dimension)
+        self.head = nn.Linear(backbone.features, dimension)
         self.frozen_blocks = frozen_blocks
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -51,6 +51,11 @@ def new_student(settings: recipes.Student, weights: Path | None) -> Student:
     backbone = load_backbone(settings.backbone, weights)
     if not isinstance(backbone, EfficientNetLite):
         raise RecipeInvalid(f"student.backbone: expected an EfficientNet-Lite, got '{settings.backbone}'.")
+    if settings.frozen_blocks > len(backbone.blocks):
+        raise RecipeInvalid(
+            f"student.frozen_blocks: expected at most the {len(backbone.blocks)} blocks of {settings.backbone}, "
+            f"got {settings.frozen_blocks}."
+        )
     return Student(backbone, settings.dimension, settings.frozen_blocks)
 
 
@@ -64,7 +69,7 @@ def folded(student: Student) -> Student:
 def ridge_head(
     student: Student, features: NDArray[np.float32], targets: NDArray[np.float32], penalty: float = 0.1
 ) -> float:
-    """Set the head to the ridge regression from features `(n, 1280)` to teacher embeddings `(n, d)`.
+    """Set the head to the ridge regression from features `(n, f)` to teacher embeddings `(n, d)`.
 
     `penalty` is relative to the mean variance of a feature. Returns the mean cosine on the same photographs.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,24 @@ class Run:
         np.save(aside, vectors)
         aside.replace(file)
         return vectors
+
+    def keep(self, name: str, made_of: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
+        """Return the file `name` of the run's folder; it is made again only when what it is made of has changed.
+
+        A mark beside the file holds the digest of `made_of`; it is written after the file, so a kill leaves no false one.
+        """
+        digest = hashlib.sha256()
+        for part in made_of:
+            digest.update(len(part).to_bytes(8, "big") + part)
+        file, mark = self.folder / name, self.folder / f"{name}.made-of"
+        if file.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == digest.hexdigest():
+            self.progress.say(f"{name}: as it was made before")
+            return file.read_bytes()
+        mark.unlink(missing_ok=True)
+        data = make()
+        file.write_bytes(data)
+        mark.write_text(digest.hexdigest(), encoding="utf-8")
+        return data
 
 
 def make_room(folder: Path) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sightline_shared.codec import Codec
 from sightline_shared.errors import BundleCorrupt, BundleNotFound, GoldenMismatch, InputError
 from sightline_shared.golden import Golden
+from sightline_shared.heads import Heads
 from sightline_shared.manifest import FileEntry, Manifest
 from sightline_shared.versions import Pairing
 
@@ -55,6 +56,11 @@ class Bundle:
         return Codec.from_bytes(self.role("codec"))
 
     @cached_property
+    def heads(self) -> Heads | None:
+        """The semantic and the sensitive head; None in a bundle from before there were any."""
+        return Heads.from_bytes(self.role("heads")) if "heads" in self.manifest.roles else None
+
+    @cached_property
     def golden(self) -> Golden:
         return Golden.from_bytes(self.role("golden"))
 
@@ -62,12 +68,13 @@ class Bundle:
     def pairing(self) -> Pairing:
         return Pairing(self.manifest.space, self.manifest.files[self.manifest.roles["codec"]].sha256)
 
-    def check_golden(self, embed: Embed, *, runtime: str) -> float:
+    def check_golden(self, embed: Embed, *, runtime: str, role: str = "student") -> float:
         """Run `embed` on the golden tensors and return the worst cosine to the golden embeddings.
 
-        `embed` maps `(n, s, s, 3) uint8` to `(n, d) float32`. Raises GoldenMismatch below the manifest's
-        `golden_min_cosine`, or when the numbers are not finite or not of unit length.
+        `embed` maps `(n, s, s, 3) uint8` to `(n, d) float32` by the file in `role`. Raises GoldenMismatch below the
+        manifest's tolerance for that role, or when the numbers are not finite or not of unit length.
         """
+        least = self.manifest.tolerance(role)
         got, expected = embed(self.golden.tensors), self.golden.embeddings
         if got.shape != expected.shape or not np.isfinite(got).all():
             raise GoldenMismatch(
@@ -76,9 +83,9 @@ class Bundle:
         norms = np.linalg.norm(got, axis=1)
         cosines = (got * expected).sum(axis=1) / np.maximum(norms * np.linalg.norm(expected, axis=1), 1e-9)
         worst = float(cosines.min())
-        if worst < self.manifest.golden_min_cosine or float(np.abs(norms - 1).max()) > 0.01:
+        if worst < least or float(np.abs(norms - 1).max()) > 0.01:
             raise GoldenMismatch(
-                f"{runtime}: expected golden embeddings within cosine {self.manifest.golden_min_cosine} and of unit "
+                f"{runtime}: expected golden embeddings within cosine {least} and of unit "
                 f"length, got cosine {worst:.4f} and lengths {norms.min():.3f} to {norms.max():.3f}."
             )
         return worst

@@ -45,6 +45,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(("bundle", "verify"), "sightline_edge.commands.bundle_verify", "", "check every file and the runtime"),
     Command(("doctor",), "sightline_edge.commands.doctor", "", "check this machine, the bundle and the service"),
     Command(("export", "run"), "sightline_export.commands.run", "export", "make a bundle from a recipe"),
+    Command(("export", "card"), "sightline_export.commands.card", "export", "make a run's model card again"),
+    Command(("export", "study"), "sightline_export.commands.study", "export", "compare trainings in one table"),
     Command(("bench", "quality"), "sightline_bench.commands.quality", "bench", "measure recall on photographs"),
     Command(("bench", "edge"), "sightline_bench.commands.edge", "bench", "time the device path stage by stage"),
     Command(("samples", "write"), "sightline_bench.commands.samples", "bench", "render the sample catalogue"),

@@ -21,7 +21,8 @@
     |   |-- BundleNotFound
     |   |-- BundleCorrupt           a file that does not hash to what the manifest says
     |   |-- BundleUnsupported       a bundle format newer than this package
-    |   `-- GoldenMismatch          the runtime gives other numbers than the bundle's golden outputs
+    |   |-- GoldenMismatch          the runtime gives other numbers than the bundle's golden outputs
+    |   `-- BarMissed               an export whose figures miss its recipe's bars
     |-- RuntimeFailed               the inference runtime refused or failed
     |-- ServiceError
     |   |-- ServiceUnreachable
@@ -179,6 +180,11 @@ class BundleUnsupported(BundleError):
 class GoldenMismatch(BundleError):
     code = "E_GOLDEN_MISMATCH"
     default_hint = "Use another runtime version: this one does not compute the bundle's model correctly."
+
+
+class BarMissed(BundleError):
+    code = "E_BAR_MISSED"
+    default_hint = "Train longer or on more photographs, lower the recipe's bar, or let it through with --force."
 
 
 class RuntimeFailed(SightlineError):

@@ -15,6 +15,8 @@ FORMAT = 1
 MAX_FILES = 64
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_MANIFEST_BYTES = 1024 * 1024
+# Fields that readers of the first release do not know.
+LATER = ("forced", "golden_min_cosines")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -36,7 +38,13 @@ class Manifest:
     """Everything about a bundle that is not inside its files.
 
     `space` names the embedding space; `roles` maps a role (student, codec, gate, golden, ...) to a file name;
-    `decision` holds the service's cosine thresholds; `metrics` what was measured at export, with n and source.
+    `decision` holds the service's cosine thresholds; `metrics` what was measured at export, with n and source; `forced`
+    the bars that the export missed and was let through with, each in words (none in an ordinary bundle).
+
+    A runtime proves itself on the golden embeddings, which are those of the file in role "student": it must come within
+    `golden_min_cosine`. A second file of the same student (role "student.tflite") is quantized in another way and may be
+    a little further from them however well it is computed; `golden_min_cosines` says how far, by role, as measured when
+    the bundle was made.
     """
 
     name: str
@@ -53,11 +61,21 @@ class Manifest:
     labels: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     notice: str = ""
+    forced: tuple[str, ...] = ()
+    golden_min_cosines: Mapping[str, float] = field(default_factory=dict)
     format: int = FORMAT
 
+    def tolerance(self, role: str) -> float:
+        """Return the least cosine to the golden embeddings that the file in `role` must reach."""
+        return self.golden_min_cosines.get(role, self.golden_min_cosine)
+
     def to_bytes(self) -> bytes:
-        """Return manifest.json: sorted keys, so that equal manifests are equal bytes."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        """Return manifest.json: sorted keys, so that equal manifests are equal bytes.
+
+        What came later is left out when it is empty: readers that do not know it go on reading ordinary bundles.
+        """
+        fields = {key: value for key, value in asdict(self).items() if key not in LATER or value}
+        return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
@@ -72,9 +90,13 @@ class Manifest:
                 )
             files = {_checked(name, _NAME): _entry(entry) for name, entry in fields.pop("files").items()}
             labels, decision = tuple(fields.pop("labels", ())), fields.pop("decision")
+            forced = tuple(_text(line) for line in fields.pop("forced", ()))
+            tolerances = {role: _cosine(value) for role, value in fields.pop("golden_min_cosines", {}).items()}
             manifest = cls(
                 **fields,
                 labels=labels,
+                forced=forced,
+                golden_min_cosines=tolerances,
                 files=files,
                 decision={key: float(value) for key, value in decision.items()},
             )
@@ -94,6 +116,18 @@ def _checked(text: str, pattern: re.Pattern[str]) -> str:
     if not pattern.fullmatch(text):
         raise ValueError(f"{text!r} is not of the form {pattern.pattern}")
     return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _cosine(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"{value!r} is not a cosine in (0, 1]")
+    return float(value)
 
 
 def _entry(fields: dict[str, Any]) -> FileEntry:

@@ -28,7 +28,9 @@ MAX_K = 50
 DEFAULT_K = 20
 MAX_DEADLINE_MS = 60_000
 REQUEST_ID_BYTES = 8
-CODE_SIZES = (32, 64, 96)
+CODE_SIZES = (32, 64, 96, 256)
+# Sixteen codes of 96 bytes, or seven wide ones: what fits a query's cap with everything else.
+MAX_CODES_BYTES = 1792
 MAX_QUERY_BYTES = 2048
 MAX_ANSWER_BYTES = 256 * 1024
 MAX_ID_CHARS = 200
@@ -187,6 +189,10 @@ def _query_problem(query: Query) -> str | None:
         (
             len(sizes) == 1 and sizes <= set(CODE_SIZES),
             lambda: f"expected codes of one size out of {CODE_SIZES} bytes, got {sorted(sizes)}",
+        ),
+        (
+            sum(map(len, query.codes)) <= MAX_CODES_BYTES,
+            lambda: f"expected at most {MAX_CODES_BYTES} bytes of codes, got {sum(map(len, query.codes))}",
         ),
         (1 <= query.k <= MAX_K, lambda: f"expected k in 1..{MAX_K}, got {query.k}"),
         (

@@ -6,6 +6,7 @@ import pytest
 
 from sightline_edge import quality
 from sightline_edge.gate import Gate
+from sightline_edge.ood import OodScore
 from sightline_edge.rerank import rerank, unit
 from sightline_shared.codec import Codec
 from sightline_shared.errors import BundleCorrupt
@@ -13,25 +14,43 @@ from sightline_shared.protocol import Match
 
 RNG = np.random.default_rng(0)
 OFFSETS = np.array([0, 0.25, 0.5, 0, 0.125, 0, 0], np.float32)
-GATE = Gate(unit(RNG.normal(size=(7, 16)).astype(np.float32)), OFFSETS, 0.3, 0.5, 20.0, 25.0, 240.0)
+ROWS = unit(RNG.normal(size=(7, 16)).astype(np.float32))
+GATE = Gate(OodScore("cosine", ROWS, OFFSETS), 0.3, 0.5, 20.0, 25.0, 240.0)
+WHITENING = RNG.normal(size=(16, 16)).astype(np.float16).astype(np.float32)
+OTHER = Gate(OodScore("mahalanobis", ROWS, OFFSETS, 1.0, WHITENING, 0.25, 0.75), 0.3, 0.5, 20.0, 25.0, 240.0)
 
 
 def test_the_gates_score_is_the_largest_cosine_less_its_prototypes_offset() -> None:
     queries = unit(RNG.normal(size=(20, 16)).astype(np.float32))
     slow = [
-        max(
-            float(np.dot(query, prototype)) - offset for prototype, offset in zip(GATE.prototypes, OFFSETS, strict=True)
-        )
+        max(float(np.dot(query, prototype)) - offset for prototype, offset in zip(ROWS, OFFSETS, strict=True))
         for query in queries
     ]
-    np.testing.assert_allclose(GATE.scores(queries), slow, rtol=1e-5)
-    np.testing.assert_allclose([GATE.score(query) for query in queries], slow, rtol=1e-5)
+    np.testing.assert_allclose(GATE.scores(queries), slow, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose([GATE.score(query) for query in queries], slow, rtol=1e-5, atol=1e-6)
 
 
 def test_a_gate_file_comes_back_with_float16_prototypes() -> None:
     read = Gate.from_bytes(GATE.to_bytes())
-    np.testing.assert_allclose(read.prototypes, GATE.prototypes, atol=1e-3)
+    np.testing.assert_allclose(read.ood.rows, GATE.ood.rows, atol=1e-3)
     assert (read.reject_below, read.sure_above, read.min_sharpness) == (0.3, 0.5, 20.0)
+
+
+def test_cosines_are_written_as_every_older_device_reads_them() -> None:
+    fields = msgpack.unpackb(GATE.to_bytes())
+    assert fields["format"] == 1 and set(fields) == {
+        *("format", "dim", "prototypes", "offsets", "reject_below", "sure_above"),
+        *("min_sharpness", "min_brightness", "max_brightness"),
+    }
+    assert msgpack.unpackb(OTHER.to_bytes())["format"] == 2
+
+
+def test_any_other_score_comes_back_from_format_2() -> None:
+    queries = unit(RNG.normal(size=(20, 16)).astype(np.float32))
+    read = Gate.from_bytes(OTHER.to_bytes())
+    assert (read.ood.kind, read.ood.gain, read.ood.shift, read.sure_above) == ("mahalanobis", 0.25, 0.75, 0.5)
+    np.testing.assert_allclose(read.scores(queries), OTHER.scores(queries), rtol=0.02, atol=0.02)
+    assert Gate.from_bytes(read.to_bytes()).to_bytes() == read.to_bytes()
 
 
 @pytest.mark.parametrize(
@@ -43,12 +62,42 @@ def test_a_gate_file_comes_back_with_float16_prototypes() -> None:
         {"offsets": bytes(12)},
         {"dim": 0},
         {"reject_below": "low"},
+        {"sure_above": float("nan")},
         {"extra": 1},
     ],
 )
 def test_a_gate_file_with_a_wrong_field_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BundleCorrupt):
         Gate.from_bytes(msgpack.packb({**msgpack.unpackb(GATE.to_bytes()), **change}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "oracle"},
+        {"kind": "cosine"},
+        {"kind": 3},
+        {"whitening": b""},
+        {"whitening": bytes(2 * 15 * 15)},
+        {"rows": b""},
+        {"rows": np.full(7 * 16, np.inf, "<f2").tobytes()},
+        {"offsets": bytes(8)},
+        {"parameter": 0.0},
+        {"parameter": float("nan")},
+        {"gain": float("inf")},
+        {"shift": None},
+        {"dim": -16},
+        {"extra": 1},
+    ],
+)
+def test_a_format_2_gate_file_with_a_wrong_field_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(BundleCorrupt):
+        Gate.from_bytes(msgpack.packb({**msgpack.unpackb(OTHER.to_bytes()), **change}))
+
+
+def test_a_huge_gate_file_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(BundleCorrupt, match="at most"):
+        Gate.from_bytes(bytes(17 * 1024 * 1024))
 
 
 def test_sharpness_is_the_variance_of_the_laplacian() -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sightline_export import calibrate
+from sightline_export.gate_scores import source_prototypes
 from sightline_export.recipe import Gate
 from sightline_shared.errors import TrainingDataTooSmall
 from sightline_shared.preprocess import to_tensor
@@ -32,11 +33,11 @@ def test_every_source_keeps_the_stated_share_by_its_own_cut_off() -> None:
     for vectors in held.values():
         assert (fit.scores(vectors) < fit.reject_below).mean() <= 0.06
     assert (fit.scores(held["tight"]) < fit.reject_below).mean() >= 0.01, "its own cut-off, not the loosest"
-    assert fit.sure_above > fit.reject_below and fit.offsets.min() == 0 and fit.offsets.max() > 0.1
-    assert len(fit.prototypes) == len(fit.offsets) <= 66
+    assert fit.sure_above > fit.reject_below and fit.ood.offsets.min() == 0 and fit.ood.offsets.max() > 0.1
+    assert len(fit.ood.rows) == len(fit.ood.offsets) <= 66
     # A stranger near the tight source is told apart, where one flat cut-off would let it in.
     strangers = around(tight, 300, 0.5, 8)
-    flat = (strangers @ fit.prototypes.T).max(axis=1)
+    flat = (strangers @ fit.ood.rows.T).max(axis=1)
     assert (fit.scores(strangers) < fit.reject_below).mean() > (flat < fit.reject_below).mean() + 0.2
     with pytest.raises(TrainingDataTooSmall, match="held-out"):
         calibrate.fit_gate(gallery, {"tight": held["tight"][:3]}, Gate(), 1)
@@ -45,7 +46,7 @@ def test_every_source_keeps_the_stated_share_by_its_own_cut_off() -> None:
 def test_prototypes_have_unit_length_and_survive_float16() -> None:
     gallery = np.random.default_rng(1).standard_normal((200, 8)).astype(np.float32)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
-    prototypes = calibrate.gate_prototypes(gallery, 16, seed=1)
+    prototypes = source_prototypes(gallery, 16, seed=1)
     assert prototypes.shape == (16, 8) and np.allclose(np.linalg.norm(prototypes, axis=1), 1, atol=2e-3)
     assert np.array_equal(prototypes, prototypes.astype(np.float16).astype(np.float32))
 

@@ -47,11 +47,23 @@ views = 8
 iterations = 4
 [gate]
 prototypes = 8
+[quantization]
+layers = 0
 [bars]
 int8_cosine_mean = 0.5
 int8_cosine_min = 0.0
 int8_recall_loss = 1.0
+artefact_cosine_mean = 0.5
+artefact_cosine_p1 = 0.0
+artefact_overlap = 0.0
 smallest_training_set = 16
+[evaluation]
+queries = 24
+robustness_kept = 0.0
+effective_rank = 0.0
+neighbour_entropy = 0.0
+stability_cosine = 0.0
+object_wins = 0.0
 """
 
 
@@ -85,6 +97,10 @@ def test_photographs_become_a_bundle(
     assert metrics["figures"]["int8.cosine_mean"]["n"] > 0
     assert len(metrics["learning"]["loss"]) == 2
     assert metrics["comparison"]["teacher"].keys() == metrics["comparison"]["int8"].keys()
+    assert metrics["figures"]["robustness.mean"]["n"] > 0 and metrics["evaluation"]["forced"] == []
+    assert [entry["name"] for entry in metrics["evaluation"]["sources"]] == ["mine", "others"]
+    page = (work / "run" / "model-card.html").read_text()
+    assert "A bad camera" in page and "Stability and collapse" in page and "<svg" in page
     for name in ("report.md", "student.fp32.onnx", "student.float16.onnx", "student.int8.onnx"):
         assert (work / "run" / name).stat().st_size > 500
     assert str(work) not in (work / "run" / "bundle" / "manifest.json").read_text()
@@ -110,5 +126,5 @@ def test_what_stands_in_the_bundles_place_is_not_deleted(work: Path, tmp_path: P
 
 def test_define_wants_a_name_and_a_path() -> None:
     with pytest.raises(RecipeInvalid, match="NAME=PATH"):
-        command._defined(["x"])
-    assert command._defined(["A=/b=c"]) == {"A": "/b=c"}
+        command.defined(["x"])
+    assert command.defined(["A=/b=c"]) == {"A": "/b=c"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from PIL import Image
 
@@ -15,6 +16,7 @@ from sightline_export import recipe as recipes
 from sightline_export.convert_onnx import INPUT, OUTPUT, open_session, run_rows, to_float16_weights, to_onnx
 from sightline_export.quantize import emulated_session, pair_safe_limits, quantize
 from sightline_export.student import folded, new_student, ridge_head
+from sightline_shared.errors import RecipeInvalid
 from sightline_shared.preprocess import to_tensor
 
 SIZE = 64
@@ -23,6 +25,10 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def model(random_weights: Path) -> onnx.ModelProto:
     student = new_student(recipes.Student(size=SIZE, dimension=32), random_weights)
+    torch.manual_seed(0)
+    for module in student.modules():  # as drawn, the signal dies on its way and every picture gets one embedding
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
     rng = np.random.default_rng(0)
     targets = rng.standard_normal((64, 32)).astype(np.float32)
     ridge_head(student, rng.random((64, 1280), dtype=np.float32), targets / np.linalg.norm(targets, axis=1)[:, None])
@@ -54,6 +60,8 @@ def test_no_pair_of_quantized_weights_can_saturate(model: onnx.ModelProto, pixel
     integer, floats = run_rows(open_session(data), pixels), run_rows(open_session(model), pixels)
     assert np.allclose(np.linalg.norm(integer, axis=1), 1, atol=1e-4)
     assert (integer * floats).sum(axis=1).mean() > 0.9
+    nearest = run_rows(open_session(quantize(model, pixels, rounding="nearest")), pixels)
+    assert 1 - (integer * floats).sum(axis=1).mean() < 0.8 * (1 - (nearest * floats).sum(axis=1).mean())
     emulated = emulated_session(data).run(None, {INPUT: pixels})[0]
     assert (integer * emulated).sum(axis=1).min() > 0.98
     assert len(data) < 0.35 * model.ByteSize()
@@ -73,3 +81,8 @@ def test_float16_weights_are_half_the_size_and_compute_in_float32(model: onnx.Mo
     assert half.ByteSize() < 0.55 * model.ByteSize()
     a, b = run_rows(open_session(half), pixels), run_rows(open_session(model), pixels)
     assert a.dtype == np.float32 and (a * b).sum(axis=1).min() > 0.999
+
+
+def test_an_unknown_rounding_is_refused(model: onnx.ModelProto, pixels: np.ndarray) -> None:
+    with pytest.raises(RecipeInvalid, match="compensated"):
+        quantize(model, pixels, rounding="up")

@@ -103,6 +103,8 @@ def test_a_setting_overrules_the_file(tmp_path: Path) -> None:
     recipe = load_recipe(path, settings=["training.images = 9", "loss.structure=0.5", "seed=3", 'version = "2"'])
     assert (recipe.training.images, recipe.loss.structure, recipe.seed, recipe.version) == (9, 0.5, 3, "2")
     assert recipe.training.shares == (1.0, 0.5)  # what is not named stays
+    changed = load_recipe(path, settings=["source.photos.holdout_every = 4", "gate.prototypes = 9"])
+    assert changed.source[0].holdout_every == 4 and changed.gate.prototypes == 9
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,8 @@ def test_a_setting_overrules_the_file(tmp_path: Path) -> None:
         ("training.images", "KEY=VALUE"),
         ("name = shop", "quotes"),
         ("a.b = 1", "'a'"),
+        ("source.nobody.labels = false", "one key"),
+        ("training.images.x = 1", "one key"),
         ("seed = 1\nname = 'x'", "one key"),
     ],
 )

@@ -100,3 +100,70 @@ def test_arrays_of_the_wrong_shape_are_named(codec: Codec) -> None:
         codec.encode(np.zeros((3, 63), np.float32))
     with pytest.raises(InputError, match=r"expected \(n, 32\) uint8"):
         codec.decode(np.zeros((3, 31), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def padded(vectors: np.ndarray) -> Codec:
+    """64 numbers in 48 bytes: 16 subspaces of two numbers, 32 of one and a zero; weights from 0.1 to 1."""
+    rng = np.random.default_rng(4)
+    axes = np.linalg.qr(rng.normal(size=(64, 64)))[0]
+    rotation = np.zeros((96, 64), np.float32)
+    rotation[[*range(32), *range(32, 96, 2)]] = axes
+    mean = vectors.mean(axis=0)
+    rotated = ((vectors - mean) @ rotation.T).reshape(len(vectors), 48, 2)
+    codebooks = np.stack([rotated[rng.choice(len(vectors), 256, replace=False), i] for i in range(48)])
+    return Codec(mean, rotation, codebooks, np.linspace(0.1, 1, 96).astype(np.float32))
+
+
+def test_a_code_size_that_does_not_divide_the_dimension_keeps_distances(padded: Codec, vectors: np.ndarray) -> None:
+    rotated = padded.rotate(vectors)
+    assert (padded.dim, padded.rotated_dim, padded.code_size) == (64, 96, 48) and rotated.shape == (3000, 96)
+    lengths = np.linalg.norm(vectors - padded.mean, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(rotated, axis=1), lengths, rtol=1e-4)
+    codes = padded.encode(vectors)
+    np.testing.assert_allclose(padded.decode(codes), padded.decode_rotated(codes) @ padded.rotation + padded.mean)
+
+
+def test_weights_decide_which_centroid_is_nearest(padded: Codec, vectors: np.ndarray) -> None:
+    rows, weights = padded.rotate(vectors[:40]), padded.weights.reshape(48, 2)
+    differs = 0
+    for row, code in zip(rows, padded.encode(vectors[:40]), strict=True):
+        for part, byte, book, weight in zip(row.reshape(48, 2), code, padded.codebooks, weights, strict=True):
+            distances = (weight * (book - part) ** 2).sum(axis=1)
+            assert distances[byte] <= distances.min() + 1e-4
+            differs += int(((book - part) ** 2).sum(axis=1).argmin() != distances.argmin())
+    assert differs, "weights that change nothing prove nothing"
+
+
+def test_a_format_2_file_comes_back_unchanged_and_plain_ones_stay_format_1(
+    codec: Codec, padded: Codec, vectors: np.ndarray
+) -> None:
+    assert msgpack.unpackb(codec.to_bytes())["format"] == 1
+    assert msgpack.unpackb(padded.to_bytes())["format"] == 2
+    read = Codec.from_bytes(padded.to_bytes())
+    np.testing.assert_array_equal(read.encode(vectors), padded.encode(vectors))
+    assert read.to_bytes() == padded.to_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"p": 64},
+        {"p": 10**9},
+        {"p": "96"},
+        {"weights": b""},
+        {"weights": np.zeros(96, "<f4").tobytes()},
+        {"weights": np.full(96, np.nan, "<f4").tobytes()},
+        {"format": 1},
+        {"d": 64.0},
+        {"m": True},
+        {"rotation": bytes(4 * 64 * 64)},
+    ],
+)
+def test_a_format_2_file_with_a_wrong_field_is_refused(padded: Codec, change: dict[str, object]) -> None:
+    with pytest.raises(BundleCorrupt):
+        Codec.from_bytes(msgpack.packb({**msgpack.unpackb(padded.to_bytes()), **change}))
+
+
+def test_many_vectors_get_the_codes_that_few_get(codec: Codec, vectors: np.ndarray) -> None:
+    np.testing.assert_array_equal(codec.encode(vectors)[1000:1010], codec.encode(vectors[1000:1010]))

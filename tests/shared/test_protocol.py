@@ -13,6 +13,7 @@ from sightline_shared.errors import BodyMalformed, BodyTooLarge, InputError, Pro
 from sightline_shared.protocol import (
     MAX_ANSWER_BYTES,
     MAX_CODES,
+    MAX_CODES_BYTES,
     MAX_DEADLINE_MS,
     MAX_K,
     MAX_QUERY_BYTES,
@@ -39,13 +40,14 @@ ANSWER = Answer(
 
 def queries() -> st.SearchStrategy[Query]:
     def build(size: int, count: int, scored: bool, k: int, deadline_ms: int, seed: bytes) -> Query:
+        count = min(count, MAX_CODES_BYTES // size)
         codes = tuple(bytes((i + j + seed[0]) % 256 for j in range(size)) for i in range(count))
         scores = tuple(i / 255 for i in range(count)) if scored else ()
         return Query(seed[:8], codes, seed[8:16], k, deadline_ms, scores)
 
     return st.builds(
         build,
-        st.sampled_from((32, 64, 96)),
+        st.sampled_from((32, 64, 96, 256)),
         st.integers(1, MAX_CODES),
         st.booleans(),
         st.integers(1, MAX_K),
@@ -67,6 +69,13 @@ def test_one_64_byte_code_packs_into_at_most_128_bytes(k: int, deadline_ms: int)
 def test_sixteen_codes_fit_the_cap() -> None:
     largest = dataclasses.replace(QUERY, codes=(bytes(96),) * 16, gate_scores=(1.0,) * 16)
     assert len(pack_query(largest)) <= MAX_QUERY_BYTES
+
+
+def test_seven_wide_codes_fit_and_eight_are_refused_before_they_are_sent() -> None:
+    wide = dataclasses.replace(QUERY, codes=(bytes(256),) * 7, gate_scores=(1.0,) * 7)
+    assert len(pack_query(wide)) <= MAX_QUERY_BYTES
+    with pytest.raises(InputError, match="at most 1792 bytes of codes"):
+        pack_query(dataclasses.replace(QUERY, codes=(bytes(256),) * 8, gate_scores=()))
 
 
 def test_an_answer_comes_back_as_it_was_packed() -> None:

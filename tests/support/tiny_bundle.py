@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from sightline_edge.gate import Gate
+from sightline_edge.ood import OodScore
 from sightline_shared.bundle import Bundle, write_bundle
 from sightline_shared.codec import Codec
 from sightline_shared.golden import Golden
@@ -105,7 +106,7 @@ def make_tiny_bundle(
     files = {
         "student.onnx": model,
         "codec.msgpack": codec.to_bytes(),
-        "gate.msgpack": Gate(prototypes=prototypes, offsets=np.zeros(64, np.float32), **thresholds).to_bytes(),
+        "gate.msgpack": Gate(OodScore("cosine", prototypes, np.zeros(64, np.float32)), **thresholds).to_bytes(),
         "golden.msgpack": golden.to_bytes(),
     }
     manifest = Manifest(

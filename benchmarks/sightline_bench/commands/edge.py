@@ -27,8 +27,8 @@ from sightline_bench import machine
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.tasks import Suite, packs_suite, samples_suite
 from sightline_bench.service import Gallery, running
-from sightline_bench.stats import figure, percentiles
 from sightline_edge.config import resolve_bundle
+from sightline_export.evaluate import percentiles, statistic_figure
 from sightline_shared.errors import InputError, ServiceFailed
 
 # Neither the model nor the reading of a picture file, since a camera hands over pixels: what stands between a frame and
@@ -97,7 +97,7 @@ def _figures(raw: dict[str, Any]) -> dict[str, Any]:
 
     def share(names: tuple[str, ...]) -> dict[str, Any]:
         spent = sum(stages[name] for name in names if name in stages)
-        return figure(np.asarray(spent / stages["embed"]), statistic=lambda x: float(np.median(x))).to_dict()
+        return statistic_figure(np.asarray(spent / stages["embed"]), lambda x: float(np.median(x))).to_dict()
 
     summary = {name: {"n": len(values), **percentiles(values)} for name, values in stages.items()}
     return {

@@ -43,8 +43,7 @@ def fitted(device: Device, photos: Sequence[Path], *, seed: int = 0) -> Device:
     decision, _ = decision_thresholds({"photos": best_cosine(seen, gallery)}, best_cosine(strangers, gallery))
     gate = dataclasses.replace(
         device.gate,
-        prototypes=fit.prototypes,
-        offsets=fit.offsets,
+        ood=fit.ood,
         reject_below=fit.reject_below,
         sure_above=fit.sure_above,
     )

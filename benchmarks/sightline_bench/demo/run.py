@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sightline_bench.demo.scenario import Question
-from sightline_bench.stats import Figure, figure
 from sightline_edge import Answer, Client, Device, Options, Outcome
 from sightline_edge.commands.query import sum_device
+from sightline_export.evaluate import Figure, mean_figure
 from sightline_shared.errors import SightlineError
 
 
@@ -79,8 +79,8 @@ def summarize(asked: list[Asked], strangers: list[Asked]) -> Trial:
     ranks = [one.rank for one in asked]
     answers = [one.answer for one in asked if one.answer and one.answer.decided_by == "cloud"]
     return Trial(
-        first=figure(np.array([rank == 1 for rank in ranks], np.float64)),
-        among_five=figure(np.array([rank is not None and rank <= 5 for rank in ranks], np.float64)),
+        first=mean_figure(np.array([rank == 1 for rank in ranks], np.float64)),
+        among_five=mean_figure(np.array([rank is not None and rank <= 5 for rank in ranks], np.float64)),
         outcomes=dict(Counter(one.outcome for one in asked)),
         strangers=dict(Counter(_by_whom(one) for one in strangers)),
         device_ms=float(np.median([sum_device(dict(a.stages_ms)) for a in answers])) if answers else float("nan"),

@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from sightline_bench.packs import Photo
 from sightline_bench.quality.embeddings import Embedded
 from sightline_bench.quality.tasks import Suite, Task, relevance
-from sightline_bench.stats import Figure, auroc, average_precision_at, figure, fpr_at_tpr, hits_at, two_sample_figure
 from sightline_edge import quality
 from sightline_edge.device import Device
 from sightline_edge.rerank import unit
+from sightline_export.evaluate import (
+    Figure,
+    auroc,
+    average_precision_at,
+    fpr_at_tpr,
+    hits_at,
+    mean_figure,
+    two_sample_figure,
+)
 from sightline_shared.protocol import DEFAULT_K
 
 Vectors = NDArray[np.float32]
@@ -36,10 +44,10 @@ def retrieval(task: Task, gallery: tuple[Photo, ...], ranked: Ranked) -> dict[st
     hit = np.take_along_axis(right, np.maximum(ranked, 0), axis=1) & (ranked >= 0)
     totals = right.sum(axis=1)
     return {
-        "R@1": figure(hits_at(hit, 1)),
-        "R@5": figure(hits_at(hit, 5)),
-        "R@10": figure(hits_at(hit, 10)),
-        "mAP@10": figure(average_precision_at(hit, totals, 10)),
+        "R@1": mean_figure(hits_at(hit, 1)),
+        "R@5": mean_figure(hits_at(hit, 5)),
+        "R@10": mean_figure(hits_at(hit, 10)),
+        "mAP@10": mean_figure(average_precision_at(hit, totals, 10)),
     }
 
 
@@ -82,7 +90,7 @@ def overlap(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> dic
             name: np.array([len(np.intersect1d(a, b[:depth])) / 10 for a, b in zip(exact, coded, strict=True)])
             for name, depth in (("in top 10", 10), ("in top 20", 20))
         }
-        found[task.name] = {name: figure(values) for name, values in shares.items()}
+        found[task.name] = {name: mean_figure(values) for name, values in shares.items()}
     return found
 
 
@@ -112,7 +120,7 @@ def strangers(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> d
             row[f"AUROC {kind}"] = two_sample_figure(inside, outside[chosen], auroc)
         if studio:
             away = (score(studio) < np.quantile(inside, 0.05)).astype(np.float64)
-            row["studio pictures turned away at 95 % kept"] = figure(away)
+            row["studio pictures turned away at 95 % kept"] = mean_figure(away)
         result[name] = row
     return result
 
@@ -127,7 +135,7 @@ def decisions(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> d
     for name, photos in {**groups, "strangers": suite.strangers}.items():
         said = [_decide(embedded[photo.path], device, gallery) for photo in photos]
         table[name] = {
-            outcome: figure(np.array([one == outcome for one in said], np.float64))
+            outcome: mean_figure(np.array([one == outcome for one in said], np.float64))
             for outcome in ("retake", "not_found on device", "not_found in cloud", "unsure", "found")
         }
     return table

@@ -50,13 +50,13 @@ class IvfIndex:
         sample = vectors
         if len(vectors) > MAX_TRAINING:
             sample = vectors[np.random.default_rng(seed).choice(len(vectors), MAX_TRAINING, replace=False)]
-        kmeans = faiss.Kmeans(codec.dim, lists, niter=10, seed=seed)
+        kmeans = faiss.Kmeans(codec.rotated_dim, lists, niter=10, seed=seed)
         kmeans.train(codec.rotate(sample))
         # Kept on self: faiss holds only a raw pointer to its quantizer.
-        self._quantizer = faiss.IndexHNSWFlat(codec.dim, HNSW_LINKS)
+        self._quantizer = faiss.IndexHNSWFlat(codec.rotated_dim, HNSW_LINKS)
         self._quantizer.hnsw.efSearch = max(COARSE_EF_SEARCH, settings.nprobe)
         self._quantizer.add(kmeans.centroids)
-        self._index = faiss.IndexIVFPQ(self._quantizer, codec.dim, lists, codec.code_size, 8)
+        self._index = faiss.IndexIVFPQ(self._quantizer, codec.rotated_dim, lists, codec.code_size, 8)
         # Codes of the vectors themselves, not of what a centroid leaves over: the lists then hold the wire's codes.
         self._index.by_residual = False
         faiss.copy_array_to_vector(codec.codebooks.ravel(), self._index.pq.centroids)

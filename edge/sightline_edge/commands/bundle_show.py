@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             for role, name in sorted(manifest.roles.items())
         },
         "gate": {
-            "prototypes": len(gate.prototypes),
+            "score": gate.ood.kind,
+            "rows": len(gate.ood.rows),
             "reject_below": gate.reject_below,
             "sure_above": gate.sure_above,
             "min_sharpness": gate.min_sharpness,
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         },
         "decision": dict(manifest.decision),
         "golden": {"pictures": len(bundle.golden.sources), "min_cosine": manifest.golden_min_cosine},
+        "forced": list(manifest.forced),
         "metrics": dict(manifest.metrics),
         "notice": manifest.notice,
     }
@@ -58,7 +60,7 @@ def show(result: dict[str, Any]) -> str:
         f"  pairing    {result['pairing_id']} (space {result['space']})",
         f"  input      {height} x {width} x {channels} uint8, pixel spec {result['pixel_spec']}",
         f"  output     {result['dim']} numbers, sent as {result['code_bytes']} bytes",
-        f"  gate       {result['gate']['prototypes']} prototypes, no match below {result['gate']['reject_below']:.3f}, "
+        f"  gate       {result['gate']['score']} over {result['gate']['rows']} rows, no match below {result['gate']['reject_below']:.3f}, "
         f"sharpness at least {result['gate']['min_sharpness']:.1f}",
         "  decision   " + ", ".join(f"{name} {value:.3f}" for name, value in sorted(result["decision"].items())),
         f"  golden     {result['golden']['pictures']} pictures, cosine at least {result['golden']['min_cosine']}",
@@ -68,6 +70,7 @@ def show(result: dict[str, Any]) -> str:
         f"    {entry['role']:<9} {name:<22} {entry['bytes']:>10,} bytes  {entry['sha256'][:12]}..."
         for name, entry in result["files"].items()
     ]
+    lines += [f"  FORCED     {line}" for line in result["forced"]]
     lines += ["  metrics"] if result["metrics"] else []
     lines += [f"    {name:<40} {_short(value)}" for name, value in sorted(result["metrics"].items())]
     return "\n".join(lines)

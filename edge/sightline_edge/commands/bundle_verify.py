@@ -5,6 +5,7 @@ Exit status 0 when all holds, 1 with the list of what does not.
 Examples:
   sightline bundle verify
   sightline bundle verify ./my-bundle --json
+  sightline bundle verify ./my-bundle --runtime tflite
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from PIL import Image
 
 from sightline_edge.config import default_bundle_path
 from sightline_edge.runtimes import load_runtime
-from sightline_edge.runtimes.base import DEFAULT_RUNTIME
+from sightline_edge.runtimes.base import RUNTIMES, add_runtime_argument
 from sightline_shared.bundle import Bundle, damaged_files, open_bundle
 from sightline_shared.preprocess import SPEC_ID, to_tensor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", nargs="?", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
+    add_runtime_argument(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -34,8 +36,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if damaged:
         return {"ok": False, "bundle": str(directory), "damaged": damaged}
     bundle = open_bundle(directory)
-    runtime = load_runtime(DEFAULT_RUNTIME, bundle)
-    worst = bundle.check_golden(runtime.embed, runtime=runtime.name)
+    role = RUNTIMES[args.runtime]
+    runtime = load_runtime(args.runtime, bundle)
+    worst = bundle.check_golden(runtime.embed, runtime=runtime.name, role=role)
     differing = differing_tensors(bundle)
     codes_agree = bool((bundle.codec.encode(bundle.golden.embeddings) == bundle.golden.codes).all())
     return {
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "damaged": {},
         "runtime": runtime.name,
         "golden_worst_cosine": round(worst, 6),
-        "golden_min_cosine": bundle.manifest.golden_min_cosine,
+        "golden_min_cosine": bundle.manifest.tolerance(role),
         "tensors_differing": differing,
         "codes_agree": codes_agree,
         "pixel_spec": {"bundle": bundle.manifest.pixel_spec, "sdk": SPEC_ID},

@@ -25,11 +25,18 @@ from sightline_edge import exchange
 from sightline_edge.client import Client
 from sightline_edge.config import Options
 from sightline_edge.device import Device
+from sightline_edge.runtimes.base import RUNTIMES, add_runtime_argument
 from sightline_shared import __version__, environment
 from sightline_shared.errors import ServiceError, SightlineError, VersionMismatch
 
 BASE = ("numpy", "onnxruntime", "pillow", "httpx", "msgpack")
-EXTRAS = {"cloud": ("fastapi", "uvicorn", "sqlalchemy", "faiss-cpu"), "export": ("torch", "onnx"), "bench": ("jinja2",)}
+EXTRAS = {
+    "cloud": ("fastapi", "uvicorn", "sqlalchemy", "faiss-cpu"),
+    "export": ("torch", "onnx"),
+    "coreml": ("coremltools", "scikit-learn"),
+    "tflite": ("ai-edge-litert",),
+    "bench": ("jinja2",),
+}
 
 Check = dict[str, Any]
 
@@ -38,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="a service to check too (default SIGHTLINE_URL)")
     parser.add_argument("--api-key", help="the API key (default SIGHTLINE_API_KEY)")
     parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
+    add_runtime_argument(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -48,7 +56,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         _check("python", _python),
         _check("packages", lambda: ", ".join(f"{name} {installed(name)}" for name in BASE)),
         _check("extras", _extras),
-        _check("bundle", lambda: _bundle(args.bundle, loaded)),
+        _check("bundle", lambda: _bundle(args.bundle, args.runtime, loaded)),
     ]
     if loaded:
         checks.append(_check("model speed", lambda: _speed(loaded[0])))
@@ -90,10 +98,10 @@ def _extras() -> str:
     return ", ".join(f"[{extra}] {'installed' if there else 'not installed'}" for extra, there in have.items())
 
 
-def _bundle(path: str | None, loaded: list[Device]) -> str:
-    device = Device.load(path)
+def _bundle(path: str | None, runtime: str, loaded: list[Device]) -> str:
+    device = Device.load(path, runtime=runtime)
     loaded.append(device)
-    worst = device.bundle.check_golden(device.runtime.embed, runtime=device.runtime.name)
+    worst = device.bundle.check_golden(device.runtime.embed, runtime=device.runtime.name, role=RUNTIMES[runtime])
     return f"{device.bundle.label} under {device.runtime.name}: golden cosine {worst:.4f}"
 
 

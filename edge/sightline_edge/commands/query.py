@@ -15,6 +15,7 @@ from typing import Any
 
 from sightline_edge.client import Client
 from sightline_edge.config import Options
+from sightline_edge.runtimes.base import add_runtime_argument
 from sightline_shared import environment
 from sightline_shared.errors import SightlineError
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help=f"the service (default SIGHTLINE_URL, else {DEFAULT_URL})")
     parser.add_argument("--api-key", help="the API key (default SIGHTLINE_API_KEY)")
     parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
+    add_runtime_argument(parser)
     parser.add_argument("-k", type=int, default=10, help="matches to return (default 10)")
     parser.add_argument("--deadline-ms", type=int, default=2000, help="from the frame to the answer (default 2000)")
 
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     api_key = args.api_key or environment.read("SIGHTLINE_API_KEY")
     options = Options(k=args.k, deadline_ms=args.deadline_ms)
     answers: list[dict[str, Any]] = []
-    with Client(url, api_key=api_key, bundle=args.bundle, options=options) as client:
+    with Client(url, api_key=api_key, bundle=args.bundle, runtime=args.runtime, options=options) as client:
         for photo in args.photos:
             try:
                 answers.append({"photo": photo, **client.search(photo).to_dict()})

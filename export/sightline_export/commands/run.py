@@ -35,20 +35,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where the student is trained (default cpu)"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="write the bundle though figures miss their bars; its manifest says so"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     settings = [*args.set, *([] if args.images is None else [f"training.images = {args.images}"])]
-    recipe = load_recipe(args.recipe, _defined(args.define), settings)
+    recipe = load_recipe(args.recipe, defined(args.define), settings)
     folder = args.out or Path("runs") / recipe.name
     progress = Progress(quiet=args.quiet)
-    bundle = export(recipe, folder, features=args.features, progress=progress, device=args.device)
+    bundle = export(recipe, folder, features=args.features, progress=progress, device=args.device, force=args.force)
     manifest = bundle.manifest
     return {
         "ok": True,
         "bundle": str(folder / "bundle"),
         "report": str(folder / "report.md"),
+        "card": str(folder / "model-card.html"),
+        "forced": list(manifest.forced),
         "label": bundle.label,
         "digest": bundle.digest,
         "size_bytes": sum(entry.size_bytes for entry in manifest.files.values()),
@@ -57,7 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _defined(pairs: list[str]) -> dict[str, str]:
+def defined(pairs: list[str]) -> dict[str, str]:
     table = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -72,5 +77,6 @@ def show(result: dict[str, Any]) -> str:
     for name, figure in result["metrics"].items():
         if name.endswith(("R@1", "cosine_mean", "auroc", "leave_half_out")):
             lines.append(f"  {name:<42} {figure['value']:.3f}  n={figure['n']}")
-    lines.append(f"report: {result['report']}")
+    lines += [f"  FORCED: {line}" for line in result["forced"]]
+    lines += [f"report: {result['report']}", f"card: {result['card']}"]
     return "\n".join(lines)

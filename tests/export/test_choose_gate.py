@@ -1,0 +1,120 @@
+"""Choosing the gate's score: candidates are what they say, validation decides, studio pictures are spared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sightline_export import calibrate
+from sightline_export.choose_gate import Blind, Trial, choose, trial_figures, try_scores
+from sightline_export.evaluate import Figure
+from sightline_export.gate_scores import Catalogue, candidates, class_means
+from sightline_export.linear import fit_softmax
+from sightline_export.recipe import Gate
+
+SETTINGS = Gate(prototypes=12)
+DIM = 24
+
+
+def classes(count: int, each: int, seed: int, spread: float = 0.25) -> tuple[np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).standard_normal((count, DIM))
+    labels = np.repeat(np.arange(count), each)
+    vectors = centres[labels] + spread * rng.standard_normal((len(labels), DIM)) * np.linspace(3, 0.3, DIM)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), [f"c{n}" for n in labels]
+
+
+def strangers(count: int, seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    (a, labels_a), (b, labels_b) = classes(6, 20, 1), classes(4, 15, 2)
+    return Catalogue({"a": a, "b": -b}, {"a": labels_a, "b": labels_b})
+
+
+def test_mahalanobis_is_the_distance_to_the_nearest_mean_under_the_shrunk_covariance(catalogue: Catalogue) -> None:
+    vectors, labels = catalogue.labelled()
+    found = class_means(catalogue, vectors, labels, 0.2)
+    queries = strangers(15, 3)
+    names = sorted(set(labels))
+    means = {
+        name: np.mean([v for v, own in zip(vectors, labels, strict=True) if own == name], axis=0) for name in names
+    }
+    centred = np.stack([v - means[own] for v, own in zip(vectors, labels, strict=True)]).astype(float)
+    covariance = sum(np.outer(row, row) for row in centred) / len(centred)
+    covariance = 0.8 * covariance + 0.2 * np.trace(covariance) / DIM * np.eye(DIM)
+    inverse = np.linalg.inv(covariance)
+    slow = [-min((q - m) @ inverse @ (q - m) for m in means.values()) / DIM for q in queries.astype(float)]
+    np.testing.assert_allclose(found.score.scores(queries), slow, rtol=0.01)
+    assert found.sources == ("a", "b") and len(found.row_source) == len(names)
+
+
+def test_every_candidate_keeps_the_stated_share_of_every_source_and_survives_its_file(catalogue: Catalogue) -> None:
+    from sightline_edge.gate import Gate as Shipped
+
+    held = {"a": classes(6, 30, 5)[0], "b": -classes(4, 40, 6)[0]}
+    found = candidates(catalogue, SETTINGS, 1)
+    assert {candidate.score.kind for candidate in found} == set(SETTINGS.scores)
+    for candidate in found:
+        fit = calibrate.calibrated(candidate, held, SETTINGS)
+        for vectors in held.values():
+            assert (fit.scores(vectors) < fit.reject_below).mean() <= 0.06, fit.name
+        assert fit.sure_above >= fit.reject_below
+        if fit.ood.kind not in ("cosine", "knn"):
+            assert fit.reject_below == 0.5 and max(fit.scores(v).max() for v in held.values()) == pytest.approx(1)
+        gate = Shipped(fit.ood, fit.reject_below, fit.sure_above, 1.0, 1.0, 250.0)
+        read = Shipped.from_bytes(gate.to_bytes())
+        np.testing.assert_allclose(read.scores(held["a"]), fit.scores(held["a"]), atol=1e-5, err_msg=fit.name)
+
+
+def test_without_labels_only_what_needs_none_is_tried(catalogue: Catalogue) -> None:
+    found = candidates(Catalogue.unlabelled(catalogue.vectors), SETTINGS, 1)
+    assert {candidate.score.kind for candidate in found} == {"cosine", "knn"}
+    few = candidates(catalogue, Gate(prototypes=12, scores=("cosine", "energy")), 1)
+    assert [candidate.score.kind for candidate in few] == ["cosine", "energy"]
+
+
+def trial(name: str, auroc: float, studio: float) -> Trial:
+    fit = calibrate.GateFit(name, None, 0.5, 0.5)  # type: ignore[arg-type]
+    return Trial(fit, Figure(auroc, None, 9, "x"), Figure(0.1, None, 9, "x"), Figure(studio, None, 9, "x"))
+
+
+def test_the_best_that_spares_the_studio_pictures_is_chosen() -> None:
+    trials = [trial("cosine", 0.9, 0.1), trial("knn 3", 0.95, 0.2), trial("mahalanobis shrunk 0.1", 0.99, 0.4)]
+    assert choose(trials, Gate(studio_reject=0.25)).fit.name == "knn 3"
+    assert choose(trials, Gate(studio_reject=0.5)).fit.name == "mahalanobis shrunk 0.1"
+    assert choose(trials, Gate(studio_reject=0.01)).fit.name == "cosine"
+    assert trial_figures(trials, trials[1])["gate.chosen.knn_3"].value == 3
+
+
+def test_validation_prefers_the_score_that_tells_apart(catalogue: Catalogue) -> None:
+    held = {"a": classes(6, 30, 5)[0], "b": -classes(4, 40, 6)[0]}
+    blind = Blind(catalogue, classes(6, 5, 8)[0])
+    trials = try_scores(catalogue, held, strangers(200, 7), [blind], SETTINGS, 1)
+    best = choose(trials, SETTINGS)
+    assert best.auroc is not None
+    assert best.auroc.value == max(t.auroc.value for t in trials if t.auroc and t.studio and t.studio.value <= 0.25)
+    none = try_scores(catalogue, held, strangers(0, 7).reshape(0, DIM), [], SETTINGS, 1)
+    assert choose(none, SETTINGS).fit.name == "cosine"
+
+
+def test_the_softmax_reaches_the_minimum_of_its_loss() -> None:
+    vectors, names = classes(4, 25, 11)
+    labels = np.array([int(name[1:]) for name in names])
+    weights = np.linspace(0.5, 2, len(labels)).astype(np.float32)
+    matrix, bias = fit_softmax(vectors, labels, 4, decay=0.01, weights=weights)
+
+    def loss(m: np.ndarray, b: np.ndarray) -> float:
+        total = 0.0
+        for x, y, w in zip(vectors, labels, weights, strict=True):
+            logits = m.astype(float) @ x + b
+            total += w * (np.log(np.exp(logits).sum()) - logits[y])
+        return float(total / weights.sum() + 0.005 * (m.astype(float) ** 2).sum())
+
+    least, rng = loss(matrix, bias), np.random.default_rng(12)
+    for _ in range(20):
+        assert loss(matrix + 0.05 * rng.standard_normal(matrix.shape), bias) > least
+        assert loss(matrix, bias + 0.05 * rng.standard_normal(4)) > least - 1e-7
