@@ -84,15 +84,16 @@ def calibrated(candidate: Candidate, held: Mapping[str, NDArray[np.float32]], se
         offsets = half(offsets)  # as the gate file holds them
     ood = dataclasses.replace(candidate.score, offsets=offsets.astype(np.float32))
     scores = {name: ood.scores(vectors) for name, vectors in held.items() if len(vectors) >= 5}
+    # All rows together score higher than a source's own (a sum over rows, as the energy's, by much): the cut-off is
+    # where the source that it costs most loses the stated share.
+    cut = min(float(np.quantile(values, settings.false_reject)) for values in scores.values())
     if ood.kind not in ("cosine", "knn"):
         top = max(float(values.max()) for values in scores.values())
-        gain = 0.5 / max(top - loosest, 1e-6)
-        ood = dataclasses.replace(ood, gain=gain, shift=0.5 - gain * loosest)
-        scores = {name: ood.scores(held[name]) for name in scores}
-        loosest = 0.5
-    # Other sources' rows only raise a score, so no source loses more than it did alone.
+        gain = 0.5 / max(top - cut, 1e-6)
+        ood = dataclasses.replace(ood, gain=gain, shift=0.5 - gain * cut)
+        scores, cut = {name: ood.scores(held[name]) for name in scores}, 0.5
     sure = min(float(np.quantile(values, 1 - SURE_SHARE)) for values in scores.values())
-    return GateFit(candidate.name, ood, loosest, max(sure, loosest))
+    return GateFit(candidate.name, ood, cut, max(sure, cut))
 
 
 def _own(candidate: Candidate, number: int) -> OodScore:

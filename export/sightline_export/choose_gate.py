@@ -20,13 +20,17 @@ from sightline_export.recipe import Gate
 
 Vectors = NDArray[np.float32]
 
+# A source with fewer studio pictures says little of its own.
+LEAST_STUDIO = 10
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One calibrated candidate and what validation says of it.
 
     `auroc`: held-out against outside. `let_in`: share of the outside photographs above the threshold. `studio`: share
-    of studio pictures turned away by a gate that has not seen them. None where there are none.
+    of studio pictures turned away by a gate that has not seen them, in the source that loses most: a pooled share would
+    hide a source with few pictures behind one with many. None where there are none.
     """
 
     fit: GateFit
@@ -37,10 +41,11 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Blind:
-    """A catalogue without some studio pictures, and these pictures' embeddings `(n, d)`."""
+    """A catalogue without some studio pictures, these pictures' embeddings `(n, d)`, and the source of each."""
 
     catalogue: Catalogue
     studio: Vectors
+    sources: Sequence[str]
 
 
 def try_scores(
@@ -53,13 +58,28 @@ def try_scores(
 ) -> list[Trial]:
     """Return a trial of every candidate; `held` maps a source to its held-out embeddings, `outside` is `(m, d)`."""
     fits = [calibrated(candidate, held, settings) for candidate in candidates(catalogue, settings, seed)]
-    margins: dict[str, list[Vectors]] = {}
+    lost: dict[str, list[NDArray[np.bool_]]] = {}
     for blind in blinds:
         for candidate in candidates(blind.catalogue, settings, seed):
             fit = calibrated(candidate, held, settings)
-            margins.setdefault(fit.name, []).append(fit.scores(blind.studio) - fit.reject_below)
+            lost.setdefault(fit.name, []).append(fit.scores(blind.studio) < fit.reject_below)
+    sources = np.array([name for blind in blinds for name in blind.sources])
     inside = np.concatenate([vectors for vectors in held.values() if len(vectors)])
-    return [_trial(fit, inside, outside, margins.get(fit.name, [])) for fit in fits]
+    return [_trial(fit, inside, outside, worst_source(lost.get(fit.name, []), sources)) for fit in fits]
+
+
+def worst_source(lost: Sequence[NDArray[np.bool_]], sources: NDArray[np.str_]) -> Figure | None:
+    """Return the share of studio pictures turned away in the source that loses most; of few pictures: in all together."""
+    if not lost:
+        return None
+    happened = np.concatenate(lost)
+    data = "studio pictures, gate fitted without them"
+    shares = [
+        share_figure(happened[sources == name], f"{name} {data}")
+        for name in np.unique(sources)
+        if int((sources == name).sum()) >= LEAST_STUDIO
+    ]
+    return max(shares, key=lambda figure: figure.value) if shares else share_figure(happened, data)
 
 
 def choose(trials: Sequence[Trial], settings: Gate) -> Trial:
@@ -79,7 +99,11 @@ def trial_figures(trials: Sequence[Trial], chosen: Trial) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     for trial in trials:
         name = f"gate.validation.{trial.fit.name.replace(' ', '_')}"
-        for ending, figure in (("auroc", trial.auroc), ("let_in", trial.let_in), ("studio_rejected", trial.studio)):
+        for ending, figure in (
+            ("auroc", trial.auroc),
+            ("let_in", trial.let_in),
+            ("worst_studio_rejected", trial.studio),
+        ):
             if figure is not None:
                 found[f"{name}.{ending}"] = figure
     best = chosen.fit.name.replace(" ", "_")
@@ -87,13 +111,11 @@ def trial_figures(trials: Sequence[Trial], chosen: Trial) -> dict[str, Figure]:
     return found
 
 
-def _trial(fit: GateFit, inside: Vectors, outside: Vectors, margins: Sequence[Vectors]) -> Trial:
-    auroc = let_in = studio = None
+def _trial(fit: GateFit, inside: Vectors, outside: Vectors, studio: Figure | None) -> Trial:
+    auroc = let_in = None
     if len(outside):
         scores = fit.scores(outside)
         data = "held-out catalogue photographs against the outside sources' validation part"
         auroc = auroc_figure(fit.scores(inside), scores, data)
         let_in = share_figure(scores >= fit.reject_below, "outside sources' validation part")
-    if margins:
-        studio = share_figure(np.concatenate(margins) < 0, "studio pictures, gate fitted without them")
     return Trial(fit, auroc, let_in, studio)

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_export import recipe as recipes
-from sightline_export.augment import augment
 from sightline_export.bounds import share_figure, upper_bound
-from sightline_export.convert_onnx import open_session, run_rows
 from sightline_export.data import PhotoSet
 from sightline_export.evaluate import Figure, auroc_figure, mean_figure
 from sightline_export.linear import fit_softmax
@@ -45,14 +43,8 @@ def fit_heads(run: Run, photos: PhotoSet, vectors: Vectors, model: bytes) -> tup
 
 def augmented_vectors(run: Run, photos: PhotoSet, model: bytes, rows: Rows, count: int) -> dict[int, Vectors]:
     """Return `count` augmented views' embeddings `(count, d)` of each row, by row."""
-    session, rng = open_session(model), np.random.default_rng(run.recipe.seed)
-    size, strength = run.recipe.student.size, run.recipe.augment
-    return {
-        row: run_rows(session, [augment(photos.images[row], size, rng, strength) for _ in range(count)])
-        if count
-        else np.empty((0, run.recipe.student.dimension), np.float32)
-        for row in run.progress.track(rows.tolist(), "views for the heads")
-    }
+    label = "sensitive head" if len(rows) and photos.photos[rows[0]].kind == "sensitive" else "semantic head"
+    return dict(zip(rows.tolist(), run.views(label, model, photos, rows, count), strict=True))
 
 
 def fit_semantic(

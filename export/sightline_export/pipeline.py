@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_export import figures, parity
-from sightline_export.augment import augment
 from sightline_export.card.page import write_card
 from sightline_export.card.pictures import write_pictures
 from sightline_export.codec_table import codec_table, flat, write_table
-from sightline_export.convert_onnx import open_session, run_rows, to_float16_weights, to_onnx
+from sightline_export.convert_onnx import to_float16_weights, to_onnx
 from sightline_export.data import PhotoSet, list_photos, load_photos
 from sightline_export.distill import check_device
 from sightline_export.evaluate import Figure
@@ -33,7 +32,7 @@ from sightline_export.parity_stage import (
     trial_of,
 )
 from sightline_export.progress import Progress
-from sightline_export.recipe import Recipe, Strength
+from sightline_export.recipe import Recipe
 from sightline_export.report import write_report
 from sightline_export.student import Student, folded
 from sightline_export.thresholds import set_thresholds
@@ -199,13 +198,8 @@ def fit_codec(run: Run, photos: PhotoSet, vectors: Vectors, model: bytes) -> tup
     """
     recipe = run.recipe
     train = photos.where(role="train")
-    session, rng = open_session(model), np.random.default_rng(recipe.seed)
-    rows = np.repeat(train, recipe.codec.views)
-    views = [
-        run_rows(session, augment(photos.images[row], recipe.student.size, rng, Strength())[None])
-        for row in run.progress.track(rows.tolist(), "views for the codec")
-    ]
-    everything = np.concatenate([vectors[train], *views])
+    views = run.views("codec", model, photos, train, recipe.codec.views)
+    everything = np.concatenate([vectors[train], views.reshape(-1, vectors.shape[1])])
     run.progress.say(f"codec: {len(everything):,} vectors")
     gallery = vectors[np.union1d(train, photos.where(kind="catalogue", studio=True))]
     codec = make_codec(everything, gallery, recipe.codec, recipe.seed)

@@ -120,7 +120,11 @@ def known_scores(photos: PhotoSet, decoded: Vectors, vectors: Vectors, parts: Pa
 def chosen_gate(recipe: Recipe, photos: PhotoSet, vectors: Vectors, parts: Parts) -> tuple[GateFit, dict[str, Figure]]:
     """Return the gate whose score does best on validation photographs, and the figures of every candidate."""
     blinds = [
-        Blind(catalogue_of(photos, vectors, parts, without=half), vectors[half])
+        Blind(
+            catalogue_of(photos, vectors, parts, without=half),
+            vectors[half],
+            [photos.photos[row].source for row in half],
+        )
         for half in studio_halves(recipe, parts)
     ]
     trials = try_scores(

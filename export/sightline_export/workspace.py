@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_export.augment import augment
 from sightline_export.convert_onnx import INPUT, open_session
 from sightline_export.data import PhotoSet
 from sightline_export.progress import Progress
@@ -51,6 +52,26 @@ class Run:
         aside.replace(file)
         return vectors
 
+    def views(
+        self, label: str, model: bytes, photos: PhotoSet, rows: NDArray[np.int64], count: int
+    ) -> NDArray[np.float32]:
+        """Return an ONNX model's embeddings `(len(rows), count, d) float32` of augmented views of the photographs `rows`."""
+        size, dim, strength = self.recipe.student.size, self.recipe.student.dimension, self.recipe.augment
+        made_of = [model, repr((self.recipe.seed, count, size, strength)).encode()]
+        made_of += [photos.digests[row].encode() for row in rows]
+
+        def make() -> bytes:
+            session, rng = open_session(model), np.random.default_rng(self.recipe.seed)
+            found = np.empty((len(rows), count, dim), dtype=np.float32)
+            for place, row in enumerate(self.progress.track(rows.tolist(), f"views for the {label}")):
+                for turn in range(count):
+                    view = augment(photos.images[row], size, rng, strength)
+                    found[place, turn] = session.run(None, {INPUT: view[None]})[0][0]
+            return found.tobytes()
+
+        data = self.keep(f"embeddings/views-{label.replace(' ', '-')}.f32", made_of, make)
+        return np.frombuffer(data, dtype=np.float32).reshape(len(rows), count, dim)
+
     def keep(self, name: str, made_of: Sequence[bytes], make: Callable[[], bytes]) -> bytes:
         """Return the file `name` of the run's folder; it is made again only when what it is made of has changed.
 
@@ -65,6 +86,7 @@ class Run:
             return file.read_bytes()
         mark.unlink(missing_ok=True)
         data = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
         mark.write_text(digest.hexdigest(), encoding="utf-8")
         return data

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sightline_export import calibrate
-from sightline_export.choose_gate import Blind, Trial, choose, trial_figures, try_scores
+from sightline_export.choose_gate import Blind, Trial, choose, trial_figures, try_scores, worst_source
 from sightline_export.evaluate import Figure
 from sightline_export.gate_scores import Catalogue, candidates, class_means
 from sightline_export.linear import fit_softmax
@@ -92,13 +92,31 @@ def test_the_best_that_spares_the_studio_pictures_is_chosen() -> None:
 
 def test_validation_prefers_the_score_that_tells_apart(catalogue: Catalogue) -> None:
     held = {"a": classes(6, 30, 5)[0], "b": -classes(4, 40, 6)[0]}
-    blind = Blind(catalogue, classes(6, 5, 8)[0])
+    blind = Blind(catalogue, classes(6, 5, 8)[0], ["a"] * 30)
     trials = try_scores(catalogue, held, strangers(200, 7), [blind], SETTINGS, 1)
     best = choose(trials, SETTINGS)
     assert best.auroc is not None
     assert best.auroc.value == max(t.auroc.value for t in trials if t.auroc and t.studio and t.studio.value <= 0.25)
     none = try_scores(catalogue, held, strangers(0, 7).reshape(0, DIM), [], SETTINGS, 1)
     assert choose(none, SETTINGS).fit.name == "cosine"
+
+
+def test_a_small_source_is_not_hidden_by_a_large_one() -> None:
+    lost, sources = [np.arange(100) < 3, np.arange(20) < 8], np.array(["large"] * 100 + ["small"] * 20)
+    worst = worst_source(lost, sources)
+    assert worst is not None and worst.value == pytest.approx(0.4) and worst.n == 20 and "small" in worst.data
+    few = worst_source([np.arange(6) < 3], np.array(["a"] * 3 + ["b"] * 3))
+    assert few is not None and few.n == 6
+    assert worst_source([], np.array([], dtype=str)) is None
+
+
+def test_the_energys_cut_off_stops_strangers_too(catalogue: Catalogue) -> None:
+    held = {"a": classes(6, 30, 5)[0], "b": -classes(4, 40, 6)[0]}
+    energy = next(c for c in candidates(catalogue, SETTINGS, 1) if c.score.kind == "energy")
+    fit = calibrate.calibrated(energy, held, SETTINGS)
+    lost = [(fit.scores(vectors) < fit.reject_below).mean() for vectors in held.values()]
+    assert max(lost) == pytest.approx(0.05, abs=0.01), "the source that loses most loses the stated share"
+    assert (fit.scores(strangers(200, 7)) < fit.reject_below).mean() > 0.2
 
 
 def test_the_softmax_reaches_the_minimum_of_its_loss() -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from sightline_export.convert_onnx import INPUT, open_session, to_onnx
-from sightline_export.layer_errors import cosines, layer_errors, output_errors
+from sightline_export.layer_errors import layer_errors, output_errors
 from sightline_export.mixed_graph import activations, dequantized_constants, mixed, quantized_layers
 from sightline_export.quantize import emulated_session, quantize
 from sightline_shared.errors import RecipeInvalid
