@@ -51,15 +51,15 @@ def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
 
     with budget.stage("sensitive"):
         sensitive = sensitive_score(embedding, device)
-    if device.heads and device.heads.sensitive and sensitive >= device.heads.sensitive.unsure_above:
-        reason = f"sensitive subject: it looks like a kind that must not be answered like a product ({sensitive:.2f})"
-        return Observation(seen, Outcome.RESTRICTED, reason, None, embedding, sensitive_score=sensitive)
-
     with budget.stage("gate"):
         score = device.gate.score(embedding)
     if score < device.gate.reject_below:
         reason = f"no visual match: unlike anything in the catalogue ({score:.2f} < {device.gate.reject_below:.2f})"
         return Observation(seen, Outcome.NOT_FOUND, reason, score, embedding, sensitive_score=sensitive)
+
+    if device.heads and device.heads.sensitive and sensitive >= device.heads.sensitive.unsure_above:
+        reason = f"sensitive subject: it looks like a kind that must not be answered like a product ({sensitive:.2f})"
+        return Observation(seen, Outcome.RESTRICTED, reason, score, embedding, sensitive_score=sensitive)
 
     doubt = f"the device is unsure: little like the catalogue ({score:.2f})" if score < device.gate.sure_above else None
 

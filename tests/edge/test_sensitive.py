@@ -1,4 +1,4 @@
-"""A sensitive subject ends the device path before the gate; a bundle without the head goes on as before."""
+"""A sensitive subject that the gate lets through ends the device path; a bundle without the head goes on as before."""
 
 import dataclasses
 
@@ -35,3 +35,12 @@ def test_a_sensitive_subject_is_not_asked_about(tiny: Bundle) -> None:
 
     other = observe(picture(3), with_head(device, -plain.embedding, 0.9), Budget(1000))
     assert other.stop is None and other.code == plain.code and other.sensitive_score < 0.01
+
+
+def test_what_the_gate_turns_away_is_no_match_whatever_the_head_says(tiny: Bundle) -> None:
+    device = Device.load(tiny)
+    embedding = observe(picture(3), device, Budget(1000)).embedding
+    assert embedding is not None
+    strict = dataclasses.replace(device, gate=dataclasses.replace(device.gate, reject_below=1.5))
+    seen = observe(picture(3), with_head(strict, embedding, 0.9), Budget(1000))
+    assert seen.stop is Outcome.NOT_FOUND and seen.sensitive_score > 0.9 and seen.code is None

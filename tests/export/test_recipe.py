@@ -44,7 +44,7 @@ def test_a_good_recipe_is_read(tmp_path: Path) -> None:
         ("[training]\nepoch = 3\n", "'epoch'"),
         ("seed = 1.5\n", "seed: expected int"),
         ("[gate]\nfalse_reject = 5.0\n", "gate.false_reject: expected a share"),
-        ("[codec]\nsubspaces = 60\n", "codec.subspaces: expected a divisor"),
+        ("[codec]\nsubspaces = 600\n", "codec.subspaces: expected 1 to"),
         ("[student]\nsize = 4\n", "student.size"),
         ("training = 3\n", "expected a table"),
         ("[teacher]\nbackbones = 'lite'\n", "expected a list"),
