@@ -17,6 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "onnx", "coremltools", "faiss", "fastapi", "uvicorn", "sqlalchemy", "ray", "jinja2"}
 
 
+def test_the_demo_does_without_what_only_the_export_installs() -> None:
+    code = "import json, sys, sightline_bench.demo.run; print(json.dumps(list(sys.modules)))"
+    loaded = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+    assert not loaded & {"torch", "onnx", "coremltools", "matplotlib", "safetensors"}
+
+
 def test_importing_the_sdk_loads_nothing_heavy() -> None:
     code = "import json, sys, sightline_edge; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
     loaded = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_edge.ood import OodScore
-from sightline_export.linear import fit_softmax
 from sightline_export.recipe import Gate
 from sightline_export.train_codec import kmeans
 
@@ -103,6 +102,8 @@ def source_prototypes(gallery: Vectors, count: int, seed: int) -> Vectors:
 
 def class_weights(catalogue: Catalogue, vectors: Vectors, labels: Sequence[tuple[str, str]], seed: int) -> Candidate:
     """Return the logits of a linear softmax classifier over all classes, biases in the offsets."""
+    from sightline_export.linear import fit_softmax  # torch, which the demo's gate does without
+
     classes = sorted(set(labels))
     numbers = {pair: number for number, pair in enumerate(classes)}
     weights, biases = fit_softmax(vectors, np.array([numbers[pair] for pair in labels]), len(classes), seed=seed)
