@@ -105,3 +105,6 @@ def test_the_studies_that_ship_are_good() -> None:
     folder = Path(__file__).parents[2] / "export" / "recipes"
     assert Variant("seed-2", "seeds", ("seed = 2",)) in read_study(folder / "seeds.toml")
     assert len(read_study(folder / "ablation.toml")) > 8
+    (left_out,) = read_study(folder / "leave-out.toml")
+    # An earlier student that saw every class must not teach the one that is judged on classes left out.
+    assert "teacher.member = []" in left_out.settings
