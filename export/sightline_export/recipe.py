@@ -1,6 +1,6 @@
-"""The recipe: everything that decides a bundle, read from one TOML file.
+"""The recipe: everything that decides a bundle, as frozen dataclasses.
 
-Unknown keys and impossible values are refused with the place and the remedy. `${NAME}` in a path is replaced by what
+`recipe_file` reads them from TOML, `recipe_rules` refuses what cannot work. `${NAME}` in a path is replaced by what
 `--define NAME=...` says, or by Sightline's environment variable of that name; relative paths start at the recipe's folder.
 """
 
@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +16,6 @@ from sightline_shared import environment
 from sightline_shared.errors import RecipeInvalid
 
 ROUNDINGS = ("compensated", "nearest")
-COREML = ("float16", "int8", "palette")
-TFLITE = ("static", "dynamic", "weights")
-KINDS = ("catalogue", "outside", "sensitive")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -357,58 +351,6 @@ class Recipe:
         return self.base / expand(text, self.defined)
 
 
-def load_recipe(path: Path, defined: Mapping[str, str] | None = None, settings: Sequence[str] = ()) -> Recipe:
-    """Read and check the recipe at `path`, with variables for its paths; raises RecipeInvalid.
-
-    `settings` are lines of TOML that overrule the file, such as "training.images = 9000".
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeInvalid(f"{path}: expected a readable TOML file, got '{error.strerror}'.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeInvalid(f"{path}: expected TOML, got an error: {error}.") from error
-    for line in settings:
-        overrule(table, line)
-    recipe = parse_recipe(table, str(path))
-    recipe = dataclasses.replace(recipe, base=path.resolve().parent, defined=dict(defined or {}))
-    check(recipe, str(path))
-    return recipe
-
-
-def overrule(table: dict[str, object], line: str) -> None:
-    """Put one `key.key = value` of TOML into a recipe's table; raises RecipeInvalid when it is no such line.
-
-    In an array of tables the key is the name: `source.shop.holdout_every = 4`.
-    """
-    try:
-        given: dict[str, object] = tomllib.loads(line)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeInvalid(
-            f"setting: expected KEY=VALUE in TOML, got '{line}': {error}.",
-            hint="Text wants quotes: 'student.backbone=\"efficientnet_lite2\"'.",
-        ) from error
-    here: object = table
-    while len(given) == 1 and isinstance(here, dict):
-        ((key, value),) = given.items()
-        there = here.setdefault(key, {})
-        if not isinstance(value, dict):
-            here[key] = value
-            return
-        here, given = there, value
-        if isinstance(here, list):  # an array of tables: the next key is a name
-            name = next(iter(given))
-            here = {name: next((item for item in here if isinstance(item, dict) and item.get("name") == name), None)}
-    raise RecipeInvalid(f"setting: expected one key of the recipe and its value, got '{line}'.")
-
-
-def parse_recipe(table: dict[str, object], where: str) -> Recipe:
-    """Turn a TOML table into a Recipe; raises RecipeInvalid on unknown keys and wrong types."""
-    recipe = _build(Recipe, table, where)
-    assert isinstance(recipe, Recipe)
-    return recipe
-
-
 def to_table(recipe: Recipe) -> dict[str, object]:
     """Return the recipe as plain data, for the report; this machine's paths are left out."""
     table = dataclasses.asdict(recipe)
@@ -428,129 +370,3 @@ def expand(text: str, defined: Mapping[str, str]) -> str:
         return found
 
     return _VARIABLE.sub(value, text)
-
-
-def check(recipe: Recipe, where: str) -> None:
-    """Raise RecipeInvalid for values that parse and cannot work."""
-    rules = [
-        (bool(recipe.name), "name", "a name", recipe.name),
-        (bool(recipe.source), "source", "at least one [[source]]", len(recipe.source)),
-        (32 <= recipe.student.size <= 512, "student.size", "32 to 512 pixels", recipe.student.size),
-        (recipe.student.dimension > 0, "student.dimension", "a positive number", recipe.student.dimension),
-        (
-            0 < recipe.codec.subspaces <= recipe.student.dimension,
-            "codec.subspaces",
-            f"1 to the dimension {recipe.student.dimension}",
-            recipe.codec.subspaces,
-        ),
-        (recipe.codec.kind in ("pq", "sq8"), "codec.kind", "'pq' or 'sq8'", recipe.codec.kind),
-        (
-            0 < recipe.heads.sensitive_miss < 1 and 0 < recipe.heads.sensitive_alarm < 1,
-            "heads",
-            "sensitive_miss and sensitive_alarm between 0 and 1",
-            recipe.heads,
-        ),
-        (0 < recipe.gate.false_reject < 1, "gate.false_reject", "a share between 0 and 1", recipe.gate.false_reject),
-        (0 < recipe.quality.keep < 1, "quality.keep", "a share between 0 and 1", recipe.quality.keep),
-        (recipe.training.images >= 0, "training.images", "0 or more", recipe.training.images),
-        (recipe.training.batch >= 2, "training.batch", "2 or more", recipe.training.batch),
-        (0 <= recipe.training.outside_share < 1, "training.outside_share", "0 to 1", recipe.training.outside_share),
-        (bool(recipe.training.shares), "training.shares", "at least one share", recipe.training.shares),
-        (0 < recipe.batches.domain_cap <= 1, "batches.domain_cap", "a share above 0", recipe.batches.domain_cap),
-        (recipe.batches.class_cap >= 0, "batches.class_cap", "0 or more", recipe.batches.class_cap),
-        (
-            recipe.batches.pairs >= 0 and recipe.batches.hard_negatives >= 0,
-            "batches",
-            "pairs and hard_negatives of 0 or more",
-            recipe.batches,
-        ),
-        (
-            len(recipe.augment.crop_area) == 2 and 0 < recipe.augment.crop_area[0] <= recipe.augment.crop_area[1] <= 1,
-            "augment.crop_area",
-            "two shares, the smaller first",
-            recipe.augment.crop_area,
-        ),
-        (
-            recipe.loss.structure_subspaces > 0 and recipe.student.dimension % recipe.loss.structure_subspaces == 0,
-            "loss.structure_subspaces",
-            f"a divisor of the dimension {recipe.student.dimension}",
-            recipe.loss.structure_subspaces,
-        ),
-        (recipe.loss.structure_temperature > 0, "loss.structure_temperature", "above 0", recipe.loss),
-        (bool(recipe.teacher.backbones), "teacher.backbones", "at least one name", recipe.teacher.backbones),
-        (0 <= recipe.student.frozen_blocks <= 16, "student.frozen_blocks", "0 to 16", recipe.student.frozen_blocks),
-        (recipe.calibration_images > 0, "calibration_images", "a positive number", recipe.calibration_images),
-        (
-            recipe.quantization.rounding in ROUNDINGS,
-            "quantization.rounding",
-            f"one of {ROUNDINGS}",
-            recipe.quantization.rounding,
-        ),
-        (recipe.quantization.layers >= 0, "quantization.layers", "0 or more", recipe.quantization.layers),
-        (recipe.qat.when in ("needed", "always"), "qat.when", "'needed' or 'always'", recipe.qat.when),
-        (recipe.qat.steps >= 0 and recipe.qat.batch > 0, "qat.steps", "0 or more, and a batch", recipe.qat),
-        (set(recipe.mobile.coreml) <= set(COREML), "mobile.coreml", f"some of {COREML}", recipe.mobile.coreml),
-        (set(recipe.mobile.tflite) <= set(TFLITE), "mobile.tflite", f"some of {TFLITE}", recipe.mobile.tflite),
-        (
-            bool(recipe.mobile.palette_bits) and set(recipe.mobile.palette_bits) <= {8, 6, 4, 2, 1},
-            "mobile.palette_bits",
-            "some of 8, 6, 4, 2, 1",
-            recipe.mobile.palette_bits,
-        ),
-        (recipe.evaluation.queries >= 0, "evaluation.queries", "0 or more", recipe.evaluation.queries),
-        (0 <= recipe.regression.max_loss <= 1, "regression.max_loss", "a share", recipe.regression.max_loss),
-    ]
-    for source in recipe.source:
-        at = f"source '{source.name}'"
-        rules += [
-            (bool(source.manifest) != bool(source.folder), at, "either 'manifest' or 'folder'", source),
-            (source.kind in KINDS, f"{at}.kind", f"one of {KINDS}", source.kind),
-            (0 <= source.val_share + source.test_share < 1, f"{at}.val_share", "shares below 1", source.val_share),
-            (0 <= source.holdout_classes < 1, f"{at}.holdout_classes", "a share below 1", source.holdout_classes),
-            (
-                source.holdout_every != 1 and source.holdout_every >= 0,
-                f"{at}.holdout_every",
-                "0, or 2 and more",
-                source,
-            ),
-        ]
-    for member in recipe.teacher.member:
-        rules.append((bool(re.fullmatch(r"[\w-]+", member.name)), "teacher.member.name", "a plain word", member.name))
-    for good, key, expected, got in rules:
-        if not good:
-            raise RecipeInvalid(f"{where}: {key}: expected {expected}, got {got!r}.")
-    names = [source.name for source in recipe.source]
-    if len(set(names)) != len(names):
-        raise RecipeInvalid(f"{where}: source.name: expected different names, got {names}.")
-
-
-def _build(kind: type, table: object, where: str) -> object:
-    if not isinstance(table, dict):
-        raise RecipeInvalid(f"{where}: expected a table, got {type(table).__name__}.")
-    hints = typing.get_type_hints(kind)
-    fields = {item.name: item for item in dataclasses.fields(kind) if not item.metadata.get("hidden")}
-    unknown = sorted(set(table) - set(fields))
-    if unknown:
-        raise RecipeInvalid(f"{where}: expected the keys {sorted(fields)}, got the unknown key '{unknown[0]}'.")
-    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()}
-    for name, item in fields.items():
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise RecipeInvalid(f"{where}: expected the key '{name}', got none.")
-    return kind(**values)
-
-
-def _convert(hint: object, value: object, where: str) -> object:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
-    if isinstance(hint, types.GenericAlias):
-        inner = typing.get_args(hint)[0]
-        if not isinstance(value, list):
-            raise RecipeInvalid(f"{where}: expected a list, got {type(value).__name__}.")
-        return tuple(_convert(inner, item, f"{where}[{index}]") for index, item in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        wanted = getattr(hint, "__name__", str(hint))
-        raise RecipeInvalid(f"{where}: expected {wanted}, got {type(value).__name__} {value!r}.")
-    return value

@@ -26,7 +26,7 @@ from sightline_export.distill import check_device
 from sightline_export.feature_networks import network_features
 from sightline_export.learning import teach, train_student
 from sightline_export.progress import Progress
-from sightline_export.recipe import load_recipe
+from sightline_export.recipe_file import load_recipe
 from sightline_export.student import folded
 from sightline_export.teacher import half_whitened_pca, normalise
 from sightline_export.workspace import Run

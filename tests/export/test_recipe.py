@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline_export.recipe import Recipe, load_recipe, to_table
+from sightline_export.recipe import Recipe, to_table
+from sightline_export.recipe_file import load_recipe
 from sightline_shared.errors import RecipeInvalid
 
 GOOD = """

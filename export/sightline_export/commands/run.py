@@ -17,7 +17,7 @@ from typing import Any
 
 from sightline_export.pipeline import export
 from sightline_export.progress import Progress
-from sightline_export.recipe import load_recipe
+from sightline_export.recipe_file import load_recipe
 from sightline_shared.errors import RecipeInvalid
 
 
