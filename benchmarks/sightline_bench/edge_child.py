@@ -6,29 +6,15 @@ Runs as its own process, so that its memory and imports are the SDK's alone.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from sightline_edge import Client, Device, Options
 from sightline_edge.commands.query import sum_device
+from sightline_export.memory_child import peak_mib
 from sightline_shared.preprocess import load_image, to_tensor
-
-
-def peak_mib() -> float:
-    """Return this process's peak resident memory in MiB.
-
-    From /proc where there is one: getrusage's figure survives exec and would tell the parent's memory.
-    """
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def main(url: str, api_key: str, photos: list[str], rounds: int) -> None:

@@ -51,6 +51,7 @@ def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
 
     with budget.stage("sensitive"):
         sensitive = sensitive_score(embedding, device)
+
     with budget.stage("gate"):
         score = device.gate.score(embedding)
     if score < device.gate.reject_below:
@@ -73,4 +74,4 @@ def sensitive_score(embedding: NDArray[np.float32], device: Device) -> float:
     """Return the sensitive head's score in [0, 1] of `embedding` `(d,)`; 0 from a bundle without that head."""
     if device.heads is None or device.heads.sensitive is None:
         return 0.0
-    return float(device.heads.sensitive.scores(embedding[np.newaxis])[0])
+    return device.heads.sensitive.score(embedding)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sightline_edge.runtimes.tflite import TfliteRuntime
 from sightline_export import artefacts, parity
 from sightline_export.convert_coreml import CoreMlPackage, to_coreml
+from sightline_export.convert_executorch import write_executorch
 from sightline_export.convert_tflite import to_tflite
 from sightline_export.integers import read_integers, with_integers
 from sightline_export.parity import Comparison, Trial
@@ -68,6 +69,9 @@ def make_mobile(
     coreml = to_coreml(student, recipe.student.size, run.folder, recipe.mobile)
     for variant, package in coreml.items():
         run.progress.say(f"student.{variant}.mlpackage: {package.size_bytes:,} bytes, every layer's weights checked")
+    if recipe.mobile.executorch:
+        program = write_executorch(student, recipe.student.size, trial.pixels[:8], run.folder / "student.pte")
+        run.progress.say(f"student.pte: {len(program):,} bytes")
     return MobileFiles(tflite, kind, coreml, tried)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from sightline_edge.gate import Gate
 from sightline_export import artefacts, mobile, parity
 from sightline_export.data import PhotoSet
 from sightline_export.evaluate import Figure
+from sightline_export.memory import memory_figures
 from sightline_export.mobile import MobileFiles, make_mobile
 from sightline_export.parity import Comparison, Decide, Trial
 from sightline_export.student import Student
@@ -41,9 +43,7 @@ def mobile_files(run: Run, photos: PhotoSet, student: Student, int8_model: bytes
 def measure_artefacts(run: Run, student: Student, files: MobileFiles, trial: Trial) -> list[Comparison]:
     """Compare torch, every ONNX and .ort file in the run's folder, TFLite and Core ML; writes parity.json."""
     found = [artefacts.from_torch(student)]
-    for path in sorted([*run.folder.glob("student.*.onnx"), *run.folder.glob("student.*.ort")]):
-        kind = "ort" if path.suffix == ".ort" else "onnx"
-        found.append(artefacts.from_onnx(f"{kind}-{path.stem.partition('.')[2]}", path.read_bytes()))
+    found += [artefacts.from_onnx(name, path.read_bytes()) for name, path in onnx_files(run).items()]
     comparisons = parity.compare([*found, *mobile.shipped_artefacts(files)], trial)
     for comparison in comparisons:
         run.progress.say(mobile.summary(comparison))
@@ -52,6 +52,21 @@ def measure_artefacts(run: Run, student: Student, files: MobileFiles, trial: Tri
     body = {"figures": table, "tflite_kind": files.kind, "coreml_layers": layers}
     (run.folder / "parity.json").write_text(json.dumps(body, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return comparisons
+
+
+def onnx_files(run: Run) -> dict[str, Path]:
+    """Return the run's ONNX and .ort files by the artefact's name, such as "onnx-int8"."""
+    paths = sorted([*run.folder.glob("student.*.onnx"), *run.folder.glob("student.*.ort")])
+    return {f"{path.suffix[1:]}-{path.stem.partition('.')[2]}": path for path in paths}
+
+
+def memory_of(run: Run, files: MobileFiles, trial: Trial) -> dict[str, Figure]:
+    """Return "parity.ARTEFACT.peak_rss_mib" of every file that a device process can load here."""
+    paths = onnx_files(run)
+    if files.tflite:
+        paths["tflite-int8"] = run.folder / mobile.FILE
+    measured = memory_figures(list(paths.values()), trial.pixels[:1])
+    return {f"parity.{name}.peak_rss_mib": measured[f"memory.{path.name}.peak_mib"] for name, path in paths.items()}
 
 
 def figures_of(comparisons: Sequence[Comparison]) -> dict[str, Figure]:

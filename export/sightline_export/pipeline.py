@@ -27,6 +27,7 @@ from sightline_export.parity_stage import (
     figures_of,
     gate_decision,
     measure_artefacts,
+    memory_of,
     mobile_files,
     route_decision,
     trial_of,
@@ -98,7 +99,7 @@ def export(
 
     with run.progress.stage("parity"):
         compared = measure_artefacts(run, folded(student), made, trial)
-        found |= figures_of(compared)
+        found |= figures_of(compared) | memory_of(run, made, trial)
         with forgiving(force, forced):
             parity.check_artefacts(compared, recipe.bars)
 

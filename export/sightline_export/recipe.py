@@ -276,7 +276,8 @@ class Mobile:
     """What is made for phones beside ONNX: Core ML variants (float16, int8, palette) and TFLite kinds; none by default.
 
     `tflite` names kinds of int8 (static, dynamic, weights); the first that passes the bars ships. `tflite_python` is the
-    interpreter that has litert-torch, which cannot be installed beside everything else; empty: this one. A layer takes
+    interpreter that has litert-torch, which cannot be installed beside everything else; empty: this one. `executorch` writes
+    student.pte, in an environment that has executorch. A layer takes
     the smallest palette of `palette_bits` whose weights stay within `palette_error` (relative) and `palette_worst` (the
     worst weight, relative to the largest).
     """
@@ -287,6 +288,7 @@ class Mobile:
     palette_worst: float = 0.03
     tflite: tuple[str, ...] = ()
     tflite_python: str = ""
+    executorch: bool = False
 
 
 @dataclass(frozen=True)

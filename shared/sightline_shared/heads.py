@@ -64,6 +64,11 @@ class Sensitive:
     unsure_above: float
     sensitive_above: float
 
+    def score(self, embedding: Vectors) -> float:
+        """Return the score in [0, 1] of one `embedding` `(d,) float32`: a frame has one, and arrays would cost more."""
+        logit = float(self.weight @ embedding) + self.bias
+        return 1 / (1 + math.exp(-min(60.0, max(-60.0, logit))))
+
     def scores(self, embeddings: Vectors) -> Vectors:
         """Return scores `(n,) float32` in [0, 1] of `embeddings` `(n, d) float32`."""
         logits = (embeddings @ self.weight + self.bias).astype(np.float64)

@@ -95,6 +95,7 @@ def test_photographs_become_a_bundle(
 
     metrics = json.loads((work / "run" / "metrics.json").read_text())
     assert metrics["figures"]["int8.cosine_mean"]["n"] > 0
+    assert metrics["figures"]["parity.onnx-int8.peak_rss_mib"]["value"] > 20
     assert len(metrics["learning"]["loss"]) == 2
     assert metrics["comparison"]["teacher"].keys() == metrics["comparison"]["int8"].keys()
     assert metrics["figures"]["robustness.mean"]["n"] > 0 and metrics["evaluation"]["forced"] == []

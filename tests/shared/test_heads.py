@@ -25,6 +25,8 @@ def test_the_semantic_head_is_a_softmax() -> None:
 def test_the_sensitive_head_is_a_logistic() -> None:
     slow = [1 / (1 + math.exp(-(float(query @ SENSITIVE.weight) - 0.5))) for query in QUERIES]
     np.testing.assert_allclose(SENSITIVE.scores(QUERIES), slow, rtol=1e-4)
+    np.testing.assert_allclose([SENSITIVE.score(query) for query in QUERIES], slow, rtol=1e-4)
+    assert SENSITIVE.score(SENSITIVE.weight * 1e6) == 1.0 and SENSITIVE.score(SENSITIVE.weight * -1e6) < 1e-20
 
 
 @pytest.mark.parametrize("heads", [HEADS, Heads(SEMANTIC)])

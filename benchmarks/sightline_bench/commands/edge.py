@@ -33,7 +33,7 @@ from sightline_shared.errors import InputError, ServiceFailed
 
 # Neither the model nor the reading of a picture file, since a camera hands over pixels: what stands between a frame and
 # its packet, and what the answer costs on top.
-BEFORE_SENDING = ("preprocess", "quality", "gate", "encode", "pack")
+BEFORE_SENDING = ("preprocess", "quality", "sensitive", "gate", "encode", "pack")
 AFTER_RECEIVING = ("unpack", "rerank")
 GALLERY = 500
 
@@ -134,7 +134,7 @@ def show(result: dict[str, Any]) -> str:
     memory, sent = result["memory_mib"], result["bytes"]
     lines += [
         "",
-        f"preprocess, quality, gate, encode and pack: {before} of the model's time; with unpack and rerank: {whole} (the "
+        f"preprocess, quality, sensitive, gate, encode and pack: {before} of the model's time; with unpack and rerank: {whole} (the "
         "decoding of a picture file is in neither)",
         f"bytes a query: body {sent['body_up']['max']} up, {sent['body_down']['median']:.0f} down; with HTTP headers "
         f"{sent['http_up']['max']} up, {sent['http_down']['median']:.0f} down",
