@@ -13,7 +13,7 @@ import numpy as np
 
 from sightline_edge import Client, Device, Options
 from sightline_edge.commands.query import sum_device
-from sightline_export.memory_child import peak_mib
+from sightline_export.peak import peak_mib
 from sightline_shared.preprocess import load_image, to_tensor
 
 

@@ -76,7 +76,7 @@ def exported(student: nn.Module, pixels: NDArray[np.uint8]) -> torch.export.Expo
 def check_interpreter(python: str) -> None:
     """Raise ExtraMissing unless `python` has litert-torch and the same torch as this process."""
     lines = f"python3.11 -m venv tflite-env && tflite-env/bin/pip install {' '.join(PACKAGES)}"
-    hint = f"Run: {lines}\nand set [mobile] tflite_python (or --tflite-python) to tflite-env/bin/python."
+    hint = f"Run: {lines}\nand set [mobile] tflite_python to tflite-env/bin/python."
     try:
         done = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
     except OSError as error:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from sightline_edge.runtimes.ort import OrtRuntime
-
-
-def peak_mib() -> float:
-    """Return this process's peak resident memory in MiB.
-
-    From /proc where there is one: getrusage's figure survives exec and would tell the parent's memory.
-    """
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
+from sightline_export.peak import peak_mib
 
 
 def main(file: Path, tensor: Path) -> None:

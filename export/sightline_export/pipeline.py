@@ -179,7 +179,7 @@ def convert(run: Run, photos: PhotoSet, student: Student) -> tuple[bytes, bytes]
     seen = photos.tensors[np.concatenate([photos.where(role="train"), photos.where(role="val")])]
     made_of = (
         files["fp32"],
-        repr((recipe.quantization, recipe.qat, recipe.calibration_images)).encode(),
+        repr((recipe.quantization, recipe.qat, recipe.augment, recipe.calibration_images, recipe.seed)).encode(),
         seen.tobytes(),
     )
     files["int8"] = run.keep(

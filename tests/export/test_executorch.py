@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.lively import lively_student
 
 from sightline_export import recipe as recipes
 from sightline_export.convert_executorch import run_executorch, to_executorch, write_executorch
-from sightline_export.lite import EfficientNetLite
 from sightline_export.mobile import make_mobile
 from sightline_export.parity import Trial
 from sightline_export.progress import Progress
 from sightline_export.recipe import Recipe
-from sightline_export.student import Student, folded
+from sightline_export.student import Student
 from sightline_export.workspace import Run
 from sightline_shared.errors import ExtraMissing
 
@@ -26,12 +26,7 @@ HERE = importlib.util.find_spec("executorch") is not None
 
 @pytest.fixture
 def student() -> Student:
-    torch.manual_seed(0)
-    net = Student(EfficientNetLite(blocks=3), 16, 0)
-    for module in net.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return folded(net)
+    return lively_student(3)
 
 
 @pytest.mark.skipif(HERE, reason="executorch is installed")

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from support.lively import lively_student
 
 from sightline_edge.runtimes.ort import OrtRuntime
 from sightline_export.convert_onnx import to_onnx
 from sightline_export.data import Photo, PhotoSet
 from sightline_export.int8 import make_int8
 from sightline_export.layer_errors import cosines
-from sightline_export.lite import EfficientNetLite
 from sightline_export.progress import Progress
 from sightline_export.recipe import Qat, Quantization, Recipe, Source
 from sightline_export.recipe import Student as StudentSettings
-from sightline_export.student import Student, folded
+from sightline_export.student import Student
 from sightline_export.workspace import Run
 
 SIZE = 32
@@ -29,12 +28,7 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    torch.manual_seed(0)
-    net = Student(EfficientNetLite(blocks=3), 16, 0)
-    for module in net.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return folded(net)
+    return lively_student(3)
 
 
 @pytest.fixture

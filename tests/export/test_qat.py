@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.lively import lively_student
 
 from sightline_export import recipe as recipes
 from sightline_export.augment import augment
 from sightline_export.convert_onnx import open_session, run_rows, to_onnx
 from sightline_export.int8 import misses
 from sightline_export.layer_errors import cosines
-from sightline_export.lite import EfficientNetLite
 from sightline_export.qat import RoundedActivation, RoundedWeight, Rounding, fine_tune, weight_limits
 from sightline_export.quantize import pair_safe_limits
 from sightline_export.recipe import Qat, Strength
-from sightline_export.student import Student, folded
+from sightline_export.student import Student
 
 SIZE = 32
 STRENGTH = Strength(blur=0, noise=0, jpeg=0)
@@ -28,13 +28,7 @@ STRENGTH = Strength(blur=0, noise=0, jpeg=0)
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    """Four blocks of Lite0 with weights whose signal survives."""
-    torch.manual_seed(0)
-    net = Student(EfficientNetLite(blocks=4), 16, 0)
-    for module in net.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return folded(net)
+    return lively_student(4)
 
 
 @pytest.fixture
