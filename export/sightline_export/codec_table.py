@@ -227,14 +227,21 @@ def write_table(folder: Path, table: dict[str, dict[str, Figure]]) -> None:
 
 
 def flat(table: dict[str, dict[str, Figure]]) -> dict[str, Figure]:
-    """Return the table as figures "codec.GROUP, CODER.COLUMN", for the report and the model card."""
+    """Return the table as figures "codec.GROUP, CODER.COLUMN", for the report and the model card.
+
+    Group by group, so that the coders stand below each other; mean average precision stays in codec.md.
+    """
     found: dict[str, Figure] = {}
-    for coder, row in table.items():
-        for key, figure in row.items():
-            group, _, column = key.rpartition(".")
-            if not group.endswith(".float"):
-                plain = group.removesuffix(".reranked")
-                found[f"codec.{plain}, {coder}.{column}{' re-ranked' if plain != group else ''}"] = figure
+    first = next(iter(table.values()))
+    for group in dict.fromkeys(key.rpartition(".")[0] for key in first):
+        plain = group.removesuffix(".reranked")
+        if plain != group or group.endswith(".float"):
+            continue
+        for coder, row in table.items():
+            for key, figure in row.items():
+                asked, _, column = key.rpartition(".")
+                if column != "mAP@10" and asked.removesuffix(".reranked") == plain:
+                    found[f"codec.{plain}, {coder}.{column}{' re-ranked' if asked != plain else ''}"] = figure
     return found
 
 

@@ -14,6 +14,7 @@ from sightline_export.codec_table import (
     ask_figures,
     codec_table,
     coders,
+    flat,
     questions,
     train_transform,
     write_table,
@@ -117,3 +118,10 @@ def test_the_table_has_every_coder_and_is_written(world: tuple[PhotoSet, np.ndar
     write_table(tmp_path, table)
     text = (tmp_path / "codec.md").read_text()
     assert text.count("| SQ8, 64 bytes |") == 3 and (tmp_path / "codec.json").stat().st_size > 1000
+    found = flat(table)
+    assert found["codec.shop, SQ8, 64 bytes.overlap@10"] == table["SQ8, 64 bytes"]["shop.overlap@10"]
+    again = table["SQ8, 64 bytes"]["shop.reranked.overlap@10"]
+    assert found["codec.shop, SQ8, 64 bytes.overlap@10 re-ranked"] == again
+    groups = [name.split(",")[0] for name in found]
+    assert groups == sorted(groups, key=groups.index)  # the coders of one group stand together
+    assert not [name for name in found if "mAP" in name or ".float" in name]

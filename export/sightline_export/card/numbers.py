@@ -9,7 +9,7 @@ from typing import Any
 Entry = Mapping[str, Any]
 
 # Words in a figure's name that say what kind of number it is; the first that fits counts.
-_COUNTS = ("rank", "participation", "chosen")
+_COUNTS = ("effective_rank", "participation", "chosen")
 _PLAIN = ("cosine", "entropy", "auroc", "integer_against", "swapped", "removed", "ece", "upper")
 _SHARES = ("R@", "mAP", "overlap", "top1", "top10", "wins", "rejected", "fpr", "kept", "agreement")
 
