@@ -5,6 +5,7 @@ Every batch depends on (seed, step) alone, so an interrupted run goes on as if n
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,8 @@ LOOK_ALIKES = 5
 class TrainingSet:
     """What the student learns from, all in the same order: `n` photographs of which some have labels (else -1).
 
-    `targets` `(n, d) float32` are the teacher's embeddings, `groups` number the sources, `studio` marks studio pictures.
+    `targets` `(n, d) float32` are the teacher's embeddings, `groups` number the sources, `studio` marks studio pictures,
+    `views` the teacher's mixed views.
     """
 
     images: list[Image.Image]
@@ -37,6 +39,7 @@ class TrainingSet:
     groups: Rows
     outside: NDArray[np.bool_]
     studio: NDArray[np.bool_]
+    views: NDArray[np.bool_]
 
 
 class Sampler:
@@ -44,7 +47,8 @@ class Sampler:
 
     def __init__(self, data: TrainingSet, settings: Training, batches: Batches) -> None:
         self.data, self.settings, self.batches = data, settings, batches
-        self.inside, self.outside = np.flatnonzero(~data.outside), np.flatnonzero(data.outside)
+        self.inside = np.flatnonzero(~data.outside & ~data.views)
+        self.outside, self.views = np.flatnonzero(data.outside), np.flatnonzero(data.views)
         self.chance = photograph_chances(data.items[self.inside], data.groups[self.inside], batches)
         self.members: dict[int, Rows] = {
             int(item): np.flatnonzero(data.items == item) for item in np.unique(data.items) if item >= 0
@@ -54,10 +58,12 @@ class Sampler:
     def draw(self, rng: np.random.Generator) -> Rows:
         """Return one batch's rows `(batch,)`.
 
-        `outside_share` come from outside the catalogue. Of the rest `pairs` is the share of photographs that bring a
-        partner, `hard_negatives` the share that bring a look-alike; the others stand alone.
+        `mixed_views` are mixed views; of the photographs, `outside_share` come from outside the catalogue. Of the rest
+        `pairs` is the share of photographs that bring a partner, `hard_negatives` the share that bring a look-alike; the
+        others stand alone.
         """
-        total = self.settings.batch
+        views = round(self.settings.batch * self.batches.mixed_views) if len(self.views) else 0
+        total = self.settings.batch - views
         outside = round(total * self.settings.outside_share) if len(self.outside) else 0
         inside = total - outside
         alone = round(inside / (1 + self.batches.pairs + self.batches.hard_negatives))
@@ -67,8 +73,10 @@ class Sampler:
         rows += [self.look_alike(row, rng) for row in rows[: inside - len(rows)]]
         if len(rows) < inside:  # rounding
             rows += rng.choice(self.inside, inside - len(rows), p=self.chance).tolist()
-        drawn = np.asarray(rows[:inside], dtype=np.int64)
-        return np.concatenate([drawn, rng.choice(self.outside, outside)]) if outside else drawn
+        parts = [np.asarray(rows[:inside], dtype=np.int64)]
+        parts += [rng.choice(self.outside, outside)] if outside else []
+        parts += [rng.choice(self.views, views)] if views else []
+        return np.concatenate(parts)
 
     def partner(self, row: int, rng: np.random.Generator) -> int:
         """Return another photograph of the same item: from the other side (studio or phone) where there is one."""
@@ -150,6 +158,8 @@ class AugmentedBatches(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         self.data, self.sampler, self.lower, self.size = data, sampler, lower, size
         self.strength, self.seed, self.steps = strength, seed, steps
+        # The teacher has embedded a mixed view as it is: the camera may change it, a crop would show something else.
+        self.gentle = dataclasses.replace(strength, crop_area=(1.0, 1.0), warp=0.0, occlusion=0.0, background=0.0)
         self._session: Any = None
 
     def __len__(self) -> int:
@@ -166,5 +176,7 @@ class AugmentedBatches(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(run_rows(self._session, views)), torch.from_numpy(rows)
 
     def _view(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        if self.data.views[row]:
+            return augment(self.data.images[row], self.size, rng, self.gentle)
         other = self.data.images[int(rng.integers(len(self.data.images)))]
         return augment(self.data.images[row], self.size, rng, self.strength, background=other)

@@ -62,12 +62,15 @@ def procrustes(source: Vectors, target: Vectors) -> Vectors:
     return np.asarray(left @ right, dtype=np.float32)
 
 
-def old_centres(run: Run, photos: PhotoSet, data: TrainingSet) -> Vectors | None:
-    """Return the earlier bundle's class means `(c, d) float32` at length 1, in the order of `data.items`, or None."""
+def old_centres(run: Run, photos: PhotoSet, rows: NDArray[np.int64], data: TrainingSet) -> Vectors | None:
+    """Return the earlier bundle's class means `(c, d) float32` at length 1, in the order of `data.items`, or None.
+
+    `data` holds the photographs in `rows` `(m,)`.
+    """
     old = old_vectors(run, photos)
     if old is None:
         return None
-    old = old[photos.where(role="train")]
+    old = old[rows]
     classes = int(data.items.max()) + 1
     centres = np.stack([old[data.items == item].mean(axis=0) for item in range(classes)])
     return np.asarray(centres / np.linalg.norm(centres, axis=1, keepdims=True), dtype=np.float32)

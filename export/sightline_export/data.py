@@ -86,6 +86,15 @@ class PhotoSet:
         tensors = np.stack([self.pixels(index, size) for index in range(len(self))])
         return PhotoSet(self.photos, self.images, tensors, self.digests)
 
+    def joined(self, others: PhotoSet) -> PhotoSet:
+        """Return these photographs and `others` after them."""
+        return PhotoSet(
+            [*self.photos, *others.photos],
+            [*self.images, *others.images],
+            np.concatenate([self.tensors, others.tensors]),
+            [*self.digests, *others.digests],
+        )
+
     def where(
         self,
         *,

@@ -57,6 +57,7 @@ class Learner:
         self.recipe, self.steps, self.device = recipe, steps, torch.device(device)
         self.student = student.to(self.device)
         self.targets = self._tensor(data.targets)
+        self.gallery = self._tensor(data.targets[~data.views])
         self.items, self.categories = self._tensor(data.items), self._tensor(data.categories)
         self.anchors = self._anchors(data.targets)
         self.old_centres = None if old_centres is None else self._tensor(old_centres)
@@ -92,7 +93,7 @@ class Learner:
         if weights.teacher:
             parts["teacher"] = teacher_loss(embeddings, target)
         if weights.gallery:
-            parts["gallery"] = gallery_loss(embeddings, target, self.targets, weights.temperature)
+            parts["gallery"] = gallery_loss(embeddings, target, self.gallery, weights.temperature)
         if weights.relational:
             parts["relational"] = relational_loss(embeddings, target)
         if self.anchors is not None:

@@ -17,6 +17,7 @@ from sightline_export.convert_onnx import open_session, run_rows, to_onnx
 from sightline_export.data import PhotoSet
 from sightline_export.distill import distill
 from sightline_export.feature_networks import ONNX, open_network
+from sightline_export.mixed_views import VIEW
 from sightline_export.recipe import Member, Recipe, to_table
 from sightline_export.student import Student, averaged, folded, new_student, ridge_head
 from sightline_export.teacher import joined_features, normalise, train_head
@@ -91,6 +92,7 @@ def train_student(run: Run, photos: PhotoSet, targets: Vectors) -> tuple[Student
     recipe = run.recipe
     student = new_student(recipe.student, run.weights)
     train = photos.where(role="train")
+    rows = np.concatenate([train, photos.where(role=VIEW)])
     features = pooled_features(student, photos.tensors[train])
     cosine = ridge_head(student, features, targets[train])
     learning: dict[str, object] = {"ridge_cosine": round(cosine, 4)}
@@ -98,7 +100,7 @@ def train_student(run: Run, photos: PhotoSet, targets: Vectors) -> tuple[Student
     if recipe.training.images == 0:
         return student, learning
     start = {key: value.clone() for key, value in student.state_dict().items()}
-    data = training_set(photos, targets, train)
+    data = training_set(photos, targets, rows)
     learning["loss"] = distill(
         student,
         data,
@@ -107,7 +109,7 @@ def train_student(run: Run, photos: PhotoSet, targets: Vectors) -> tuple[Student
         run.progress,
         fingerprint=fingerprint(recipe, photos, targets),
         device=run.device,
-        old_centres=old_centres(run, photos, data),
+        old_centres=old_centres(run, photos, rows, data),
     )
     trained = {key: value.clone() for key, value in student.state_dict().items()}
     if recipe.training.shares == (1.0,):
@@ -147,17 +149,18 @@ def pooled_features(student: Student, pixels: NDArray[np.uint8]) -> Vectors:
     return run_rows(open_session(to_onnx(folded(student).backbone, int(pixels.shape[1]), "features")), pixels)
 
 
-def training_set(photos: PhotoSet, targets: Vectors, train: NDArray[np.int64]) -> TrainingSet:
-    """Return what the distillation learns from."""
-    chosen = [photos.photos[row] for row in train]
+def training_set(photos: PhotoSet, targets: Vectors, rows: NDArray[np.int64]) -> TrainingSet:
+    """Return what the distillation learns from: the photographs and mixed views in `rows` `(m,)`."""
+    chosen = [photos.photos[row] for row in rows]
     return TrainingSet(
-        images=[photos.images[row] for row in train],
-        targets=targets[train],
+        images=[photos.images[row] for row in rows],
+        targets=targets[rows],
         items=class_numbers([photo.item if photo.labelled else "" for photo in chosen]),
         categories=class_numbers([photo.category if photo.labelled else "" for photo in chosen]),
         groups=class_numbers([photo.source for photo in chosen]),
-        outside=np.array([photo.kind != "catalogue" for photo in chosen]),
+        outside=np.array([photo.kind == "outside" for photo in chosen]),
         studio=np.array([photo.studio for photo in chosen]),
+        views=np.array([photo.role == VIEW for photo in chosen]),
     )
 
 
@@ -178,6 +181,6 @@ def fingerprint(recipe: Recipe, photos: PhotoSet, targets: Vectors) -> str:
     rows = [
         (digest, photo.item)
         for digest, photo in zip(photos.digests, photos.photos, strict=True)
-        if photo.role == "train"
+        if photo.role in ("train", VIEW)
     ]
     return hashlib.sha256(json.dumps([parts, rows], sort_keys=True).encode()).hexdigest()

@@ -23,6 +23,7 @@ from sightline_export.golden_pictures import golden_sources, make_golden
 from sightline_export.heads import fit_heads
 from sightline_export.int8 import make_int8
 from sightline_export.learning import teach, train_student
+from sightline_export.mixed_views import with_mixed_views
 from sightline_export.parity_stage import (
     figures_of,
     gate_decision,
@@ -71,10 +72,12 @@ def export(
         photos = read_photos(run)
 
     with run.progress.stage("teacher"):
-        targets = teach(run, photos)
+        seen = with_mixed_views(run, photos)
+        taught = teach(run, seen)
+        targets = taught[: len(photos)]
 
     with run.progress.stage("student"):
-        student, learning = train_student(run, photos, targets)
+        student, learning = train_student(run, seen, taught)
 
     with run.progress.stage("conversion"):
         float_model, int8_model = convert(run, photos, student)

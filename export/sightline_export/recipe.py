@@ -70,7 +70,8 @@ class Member:
 class Teacher:
     """The frozen backbones whose features are joined, the head that is trained on them, and the members that join.
 
-    A backbone is a name of ours, `timm:NAME`, or `onnx:PATH` (uint8 pixels in, features out).
+    A backbone is a name of ours, `timm:NAME`, or `onnx:PATH` (uint8 pixels in, features out). `mixed_views` pictures
+    mixed of the training photographs are embedded as well, for the student to learn from (`batches.mixed_views`).
     """
 
     backbones: tuple[str, ...] = ("efficientnet_lite0", "efficientnet_lite2", "mobilenet_edgetpu")
@@ -78,6 +79,7 @@ class Teacher:
     margin: float = 0.2
     scale: float = 24.0
     weight: float = 1.0
+    mixed_views: int = 0
     member: tuple[Member, ...] = ()
 
 
@@ -117,12 +119,14 @@ class Batches:
     Photographs of a class beyond `class_cap` (0: no cap) count no more; no source gets more than `domain_cap`. `pairs`
     photographs bring another one of their item (studio for phone, phone for studio where there is one), and
     `hard_negatives` one of another item that the teacher finds alike: both as shares of those that are drawn alone.
+    `mixed_views` is the share of the whole batch that are the teacher's mixed views.
     """
 
     class_cap: int = 0
     domain_cap: float = 1.0
     pairs: float = 0.0
     hard_negatives: float = 0.0
+    mixed_views: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -213,14 +217,18 @@ class Gate:
 class Heads:
     """The linear heads on the embedding: augmented views they learn from, and the sensitive head's target.
 
-    `sensitive_miss` is the share of sensitive photographs that may go unflagged (its upper bound is what counts, where
-    the photographs are enough to show it), `sensitive_alarm` the share of the others that may count as unsure.
+    `decay` is the semantic head's. A sensitive photograph is learned from `sensitive_views` augmented views, and from
+    `sensitive_recolourings` in other colours. Among `sensitive_shrinkages` (how much of the covariance gives way to the
+    same spread in every direction) the validation photographs choose. `sensitive_miss` is the share of sensitive
+    photographs that may go unflagged (its upper bound is what counts, where the photographs are enough to show it),
+    `sensitive_alarm` the share of the others that may count as unsure.
     """
 
-    semantic: bool = True
     views: int = 2
     decay: float = 1e-4
     sensitive_views: int = 8
+    sensitive_recolourings: int = 4
+    sensitive_shrinkages: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
     sensitive_miss: float = 0.05
     sensitive_alarm: float = 0.01
 

@@ -32,6 +32,19 @@ def check(recipe: Recipe, where: str) -> None:
             "sensitive_miss and sensitive_alarm between 0 and 1",
             recipe.heads,
         ),
+        (
+            min(recipe.heads.views, recipe.heads.sensitive_views, recipe.heads.sensitive_recolourings) >= 0,
+            "heads",
+            "views, sensitive_views and sensitive_recolourings of 0 or more",
+            recipe.heads,
+        ),
+        (
+            bool(recipe.heads.sensitive_shrinkages)
+            and all(0 < shrinkage <= 1 for shrinkage in recipe.heads.sensitive_shrinkages),
+            "heads.sensitive_shrinkages",
+            "at least one share above 0",
+            recipe.heads.sensitive_shrinkages,
+        ),
         (0 < recipe.gate.false_reject < 1, "gate.false_reject", "a share between 0 and 1", recipe.gate.false_reject),
         (0 < recipe.quality.keep < 1, "quality.keep", "a share between 0 and 1", recipe.quality.keep),
         (recipe.training.images >= 0, "training.images", "0 or more", recipe.training.images),
@@ -45,6 +58,18 @@ def check(recipe: Recipe, where: str) -> None:
             "batches",
             "pairs and hard_negatives of 0 or more",
             recipe.batches,
+        ),
+        (
+            recipe.teacher.mixed_views >= 0 and 0 <= recipe.batches.mixed_views < 1,
+            "mixed_views",
+            "0 or more pictures in [teacher], and a share from 0 to below 1 in [batches]",
+            (recipe.teacher.mixed_views, recipe.batches.mixed_views),
+        ),
+        (
+            (recipe.teacher.mixed_views > 0) == (recipe.batches.mixed_views > 0),
+            "mixed_views",
+            "both of teacher.mixed_views and batches.mixed_views, or neither",
+            (recipe.teacher.mixed_views, recipe.batches.mixed_views),
         ),
         (
             len(recipe.augment.crop_area) == 2 and 0 < recipe.augment.crop_area[0] <= recipe.augment.crop_area[1] <= 1,

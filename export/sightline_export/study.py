@@ -25,6 +25,7 @@ from sightline_export.data import PhotoSet, list_photos, load_photos
 from sightline_export.distill import check_device
 from sightline_export.feature_networks import network_features
 from sightline_export.learning import teach, train_student
+from sightline_export.mixed_views import with_mixed_views
 from sightline_export.progress import Progress
 from sightline_export.recipe_file import load_recipe
 from sightline_export.student import folded
@@ -95,9 +96,11 @@ def measure(run: Run) -> dict[str, Any]:
     """Train one variant; returns its columns of figures (student, teacher gallery, teacher, frozen) and its training."""
     start = time.monotonic()
     photos = load_photos(list_photos(run.recipe), run.recipe.student.size, run.progress)
-    targets = teach(run, photos)
+    seen = with_mixed_views(run, photos)
+    taught = teach(run, seen)
+    targets = taught[: len(photos)]
     began = time.monotonic()
-    student, learning = train_student(run, photos, targets)
+    student, learning = train_student(run, seen, taught)
     trained_s = time.monotonic() - began
     vectors = run.embed(to_onnx(folded(student), run.recipe.student.size).SerializeToString(deterministic=True), photos)
     columns = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 
@@ -34,6 +35,7 @@ def data(draw: Callable[..., Image.Image]) -> TrainingSet:
         groups=GROUPS,
         outside=ITEMS < 0,
         studio=studio,
+        views=GROUPS == 3,
     )
 
 
@@ -85,6 +87,21 @@ def test_a_look_alike_is_the_nearest_photograph_of_another_item(data: TrainingSe
         assert set(found[row].tolist()) == set(slow)
     sampler = Sampler(data, Training(batch=32), Batches(hard_negatives=0.5))
     assert sampler.look_alike(45, np.random.default_rng(1)) in found[45]
+
+
+def test_mixed_views_have_their_share_and_are_not_cropped(data: TrainingSet) -> None:
+    views = np.arange(len(ITEMS)) >= 76
+    mixed = dataclasses.replace(data, views=views, outside=data.outside & ~views)
+    rows = drawn(mixed, Batches(mixed_views=0.25))
+    assert rows.shape == (200, 32)
+    assert (views[rows].sum(axis=1) == 8).all() and (mixed.outside[rows].sum(axis=1) == 6).all()
+    sampler = Sampler(mixed, Training(batch=32), Batches(mixed_views=0.25))
+    still = Strength(crop_area=(0.4, 0.5), flip=0.0, colour=0.0, blur=0.0, noise=0.0, jpeg=0.0, occlusion=1.0)
+    made = AugmentedBatches(mixed, sampler, None, 32, still, 1, 4)
+    one, other = (made._view(80, np.random.default_rng(seed)) for seed in (1, 2))
+    assert np.abs(one.astype(int) - other).mean() < 25  # the whole picture both times
+    one, other = (made._view(30, np.random.default_rng(seed)) for seed in (1, 2))
+    assert np.abs(one.astype(int) - other).mean() > 25
 
 
 def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:

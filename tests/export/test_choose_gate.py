@@ -9,7 +9,6 @@ from sightline_export import calibrate
 from sightline_export.choose_gate import Blind, Trial, choose, trial_figures, try_scores, worst_source
 from sightline_export.evaluate import Figure
 from sightline_export.gate_scores import Catalogue, candidates, class_means
-from sightline_export.linear import fit_softmax
 from sightline_export.recipe import Gate
 
 SETTINGS = Gate(prototypes=12)
@@ -117,22 +116,3 @@ def test_the_energys_cut_off_stops_strangers_too(catalogue: Catalogue) -> None:
     lost = [(fit.scores(vectors) < fit.reject_below).mean() for vectors in held.values()]
     assert max(lost) == pytest.approx(0.05, abs=0.01), "the source that loses most loses the stated share"
     assert (fit.scores(strangers(200, 7)) < fit.reject_below).mean() > 0.2
-
-
-def test_the_softmax_reaches_the_minimum_of_its_loss() -> None:
-    vectors, names = classes(4, 25, 11)
-    labels = np.array([int(name[1:]) for name in names])
-    weights = np.linspace(0.5, 2, len(labels)).astype(np.float32)
-    matrix, bias = fit_softmax(vectors, labels, 4, decay=0.01, weights=weights)
-
-    def loss(m: np.ndarray, b: np.ndarray) -> float:
-        total = 0.0
-        for x, y, w in zip(vectors, labels, weights, strict=True):
-            logits = m.astype(float) @ x + b
-            total += w * (np.log(np.exp(logits).sum()) - logits[y])
-        return float(total / weights.sum() + 0.005 * (m.astype(float) ** 2).sum())
-
-    least, rng = loss(matrix, bias), np.random.default_rng(12)
-    for _ in range(20):
-        assert loss(matrix + 0.05 * rng.standard_normal(matrix.shape), bias) > least
-        assert loss(matrix, bias + 0.05 * rng.standard_normal(4)) > least - 1e-7

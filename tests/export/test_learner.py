@@ -38,6 +38,7 @@ def data(draw: Callable[..., Image.Image]) -> TrainingSet:
         groups=np.where(items < 0, 1, 0),
         outside=items < 0,
         studio=np.zeros(300, dtype=bool),
+        views=np.zeros(300, dtype=bool),
     )
 
 

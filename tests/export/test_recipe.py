@@ -46,6 +46,7 @@ def test_a_good_recipe_is_read(tmp_path: Path) -> None:
         ("seed = 1.5\n", "seed: expected int"),
         ("[gate]\nfalse_reject = 5.0\n", "gate.false_reject: expected a share"),
         ("[codec]\nsubspaces = 600\n", "codec.subspaces: expected 1 to"),
+        ("[heads]\nsensitive_shrinkages = []\n", "heads.sensitive_shrinkages: expected at least one"),
         ("[student]\nsize = 4\n", "student.size"),
         ("training = 3\n", "expected a table"),
         ("[teacher]\nbackbones = 'lite'\n", "expected a list"),

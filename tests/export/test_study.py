@@ -22,6 +22,7 @@ val_share = 0.25
 [teacher]
 backbones = ["efficientnet_lite0"]
 epochs = 1
+mixed_views = 6
 [[teacher.member]]
 name = "first"
 size = 64
@@ -36,6 +37,8 @@ images = 8
 batch = 8
 shares = [1.0]
 workers = 0
+[batches]
+mixed_views = 0.25
 [bars]
 smallest_training_set = 16
 """

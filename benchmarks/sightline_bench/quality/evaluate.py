@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.measure import DEPTH, Ranked, decisions, overlap, strangers, variants
+from sightline_bench.quality.sensitive import sensitive
 from sightline_bench.quality.tasks import Suite
 from sightline_bench.service import Gallery, running
 from sightline_edge import Client, Device, Options
@@ -32,6 +33,7 @@ def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path
         *(photo for photos in suite.galleries.values() for photo in photos),
         *(photo for task in suite.tasks for photo in task.queries),
         *suite.strangers,
+        *suite.sensitive,
     ]
     step = bar.add_task("embedding", total=len({photo.path for photo in everything}))
     embedded = embed_all(
@@ -43,6 +45,7 @@ def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path
         "code_overlap": overlap(suite, embedded, device),
         "strangers": strangers(suite, embedded, device),
         "decisions": decisions(suite, embedded, device),
+        "sensitive": sensitive(suite, embedded, device),
         "galleries": {name: len(photos) for name, photos in suite.galleries.items()},
     }
     plain: dict[str, Any] = _plain(figures)

@@ -32,7 +32,21 @@ def as_text(result: dict[str, Any]) -> str:
     for group, row in result["decisions"].items():
         cells = " | ".join(percent(row[name]) for name in outcomes)
         lines.append(f"| {group} | {row[outcomes[0]]['n']} | {cells} |")
-    return "\n".join(lines)
+    return "\n".join(lines + sensitive_lines(result["sensitive"]))
+
+
+def sensitive_lines(result: dict[str, Any]) -> list[str]:
+    """Return the tables of the sensitive head, exact intervals; no lines where nothing was measured."""
+    if not result:
+        return []
+    columns = ("recall at 1 % false alarms", "missed", "missed, subjects left out (export)")
+    lines = ["", f"| sensitive subjects | n | {' | '.join(columns)} | note |", "|---|---|---|---|---|---|"]
+    for kind, row in result["kinds"].items():
+        cells = " | ".join(percent(row[name]) if row[name] else "not measured" for name in columns)
+        lines.append(f"| {kind} | {row['missed']['n']} | {cells} | {row['note']} |")
+    lines += ["", "| taken for a sensitive subject | n | false alarms |", "|---|---|---|"]
+    lines += [f"| {name} | {entry['n']} | {percent(entry)} |" for name, entry in result["false alarms"].items()]
+    return lines
 
 
 def percent(entry: dict[str, Any]) -> str:

@@ -25,12 +25,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """Galleries by name, tasks over them, and strangers that no gallery can answer."""
+    """Galleries by name, tasks over them, strangers that no gallery can answer, and subjects that must not be answered."""
 
     source: str
     galleries: dict[str, tuple[Photo, ...]]
     tasks: tuple[Task, ...]
     strangers: tuple[Photo, ...]
+    sensitive: tuple[Photo, ...] = ()
 
 
 def packs_suite(packs: Path, *, every: int = 1) -> Suite:
@@ -49,6 +50,7 @@ def packs_suite(packs: Path, *, every: int = 1) -> Suite:
             Task("studio", "studio", tuple(asked)),
         ),
         strangers=tuple(strangers[::every]),
+        sensitive=tuple(select(shop, split="sensitive")[::every]),
     )
 
 
