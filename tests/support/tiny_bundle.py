@@ -5,6 +5,7 @@ layout get close embeddings, which is all that tests of the path need.
 """
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +92,21 @@ def tiny_codec(vectors: np.ndarray, code_size: int = 64, seed: int = 0) -> Codec
 
 
 def make_tiny_bundle(
-    directory: Path, *, seed: int = 0, decision: dict[str, float] | None = None, **gate: float
+    directory: Path,
+    *,
+    seed: int = 0,
+    decision: dict[str, float] | None = None,
+    train: Callable[[np.ndarray], Codec] | None = None,
+    **gate: float,
 ) -> Bundle:
-    """Write and open a tiny bundle; `gate` overrides thresholds, other seeds give other embedding spaces."""
+    """Write and open a tiny bundle; `gate` overrides thresholds, other seeds give other embedding spaces.
+
+    `train` makes the codec from the embeddings `(n, d)` of some pictures, in place of `tiny_codec`.
+    """
     model = network(seed)
     pictures = [picture(10_000 + i) for i in range(400)]
     vectors = embed(model, np.stack([to_tensor(image, SIZE) for image in pictures]))
-    codec = tiny_codec(vectors, seed=seed)
+    codec = train(vectors) if train else tiny_codec(vectors, seed=seed)
     thresholds = {**OPEN_GATE, "sure_above": 0.0, "min_brightness": 15.0, "max_brightness": 245.0, **gate}
     prototypes = vectors[:64] / np.linalg.norm(vectors[:64], axis=1, keepdims=True)
     sources = tuple(_png(image) for image in pictures[:3])
