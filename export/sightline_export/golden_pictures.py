@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from sightline_export.convert_onnx import open_session, run_rows
 from sightline_export.data import PhotoSet
@@ -15,15 +15,20 @@ from sightline_shared.preprocess import load_image, to_tensor
 
 COUNT = 8
 SIDE = 224
+# The last one is a frame that every step of the pixel specification changes, for an input of 96 to 192 pixels a side: too
+# tall, and with blocks that its edges cut off. Its colours are coarse, so that the file stays small.
+LARGE = (583, 811)
 
 
 def golden_sources(photos: PhotoSet, source: str, seed: int) -> tuple[bytes, ...]:
-    """Return eight PNG files: from the source named, spread over it, or drawn when `source` is ""."""
+    """Return eight PNG files, the last one large: from the source named, spread over it, or drawn when `source` is ""."""
     rows = photos.where(source=source) if source else np.empty(0, dtype=np.int64)
     if len(rows) < COUNT:
-        return tuple(png(draw_picture(seed * 100 + index)) for index in range(COUNT))
-    chosen = rows[np.linspace(0, len(rows) - 1, COUNT).astype(int)]
-    return tuple(png(_fit(photos.images[index])) for index in chosen)
+        pictures = [draw_picture(seed * 100 + index) for index in range(COUNT)]
+    else:
+        chosen = rows[np.linspace(0, len(rows) - 1, COUNT).astype(int)]
+        pictures = [_fit(photos.images[index]) for index in chosen]
+    return tuple(png(picture) for picture in [*pictures[:-1], _large(pictures[-1])])
 
 
 def make_golden(sources: tuple[bytes, ...], model: bytes, codec: Codec, size: int) -> Golden:
@@ -63,3 +68,8 @@ def _fit(image: Image.Image) -> Image.Image:
     """Return a copy whose short side is SIDE."""
     scale = SIDE / min(image.size)
     return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+
+
+def _large(image: Image.Image) -> Image.Image:
+    """Return a copy of LARGE pixels in steps of 8 levels."""
+    return ImageOps.posterize(image.resize(LARGE, Image.Resampling.BILINEAR), 5)

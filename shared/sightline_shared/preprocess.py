@@ -2,13 +2,14 @@
 
 1. Decode JPEG, PNG or WebP, apply the EXIF orientation, convert to 8-bit RGB (transparency over white).
 2. Keep the centred part whose sides are at most 4:3 apart, so that a tall phone frame is not squashed flat.
-3. If the short side is 768 or more, average whole blocks of f x f pixels, f = short side // 384, rounded to the nearest
-   level (blocks cut off by the edge average what there is): a large camera frame costs half as much this way.
-4. One antialiased bilinear resize (Pillow's `BILINEAR`: triangle filter widened by the scale, horizontal
-   pass then vertical, 8-bit rounding between them) to `size x size`.
+3. If f = short side // size is 2 or more, average whole blocks of f x f pixels by Pillow's `reduce` (blocks cut off by
+   the edge average what there is): a camera frame costs half as much this way, and looks the same to the model.
+4. Antialiased bilinear resize (Pillow's `BILINEAR`: triangle filter widened by the scale) to `size x size`: vertical pass,
+   then horizontal, 8-bit rounding between them.
 
 The result is `(size, size, 3) uint8`; normalisation lives inside the model's graph, so a port cannot get it
-wrong. Golden tensors in the bundle let a port compare bit for bit. The choice of resize matters as much as
+wrong. Both averages are integer arithmetic, written out in shared/README.md; golden tensors in the bundle let a port
+compare bit for bit. The choice of resize matters as much as
 int8 does: nearest neighbour in place of step 4 costs more than quantization.
 """
 
@@ -24,15 +25,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sightline_shared.errors import ImageTooLarge, ImageUnreadable, InputError
 
-SPEC_ID = "rgb-crop43-bilinear-1"
+SPEC_ID = "rgb-crop43-bilinear-2"
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 32 * 1024 * 1024
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_ASPECT = 4 / 3
-# From this short side on a picture is reduced by whole blocks first, to a short side of at least REDUCED_SIDE. A JPEG
-# is decoded at a reduced scale (1/2, 1/4, 1/8) while its short side stays at least this long.
-LARGE_SIDE = 768
-REDUCED_SIDE = 384
+# A JPEG is decoded at a reduced scale (1/2, 1/4, 1/8) while both its sides stay at least this long: twice what the
+# shipped student sees, so that step 3 still has whole blocks to average.
+DRAFT_SIDE = 384
 
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (OSError, ValueError, SyntaxError, EOFError)
@@ -62,7 +62,7 @@ def load_image(source: Frame, *, name: str | None = None) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_pixels(image.size, label)
-                image.draft("RGB", (LARGE_SIDE, LARGE_SIDE))
+                image.draft("RGB", (DRAFT_SIDE, DRAFT_SIDE))
                 return _upright_rgb(image, label)
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(f"{label}: expected at most {MAX_PIXELS} pixels, got far more.") from error
@@ -78,12 +78,17 @@ def to_tensor(image: Image.Image, size: int) -> NDArray[np.uint8]:
     crop_width = min(width, round(height * MAX_ASPECT))
     crop_height = min(height, round(width * MAX_ASPECT))
     left, top = (width - crop_width) // 2, (height - crop_height) // 2
-    if (crop_width, crop_height) != image.size:
-        image = image.crop((left, top, left + crop_width, top + crop_height))
-    short = min(image.size)
-    if short >= LARGE_SIDE:
-        image = image.reduce(short // REDUCED_SIDE)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
+    box = (left, top, left + crop_width, top + crop_height)
+    block = min(crop_width, crop_height) // size
+    if block > 1:
+        image = image.reduce(block, box)  # crops on the way, without a copy
+    elif box != (0, 0, width, height):
+        image = image.crop(box)
+    # One axis a call: which one Pillow would take first depends on its version and on the picture.
+    for target in ((image.width, size), (size, size)):
+        if image.size != target:
+            image = image.resize(target, Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _read_file(path: Path) -> bytes:
