@@ -17,8 +17,8 @@ from sightline_export.convert_onnx import INPUT, OUTPUT, open_session, run_rows,
 from sightline_export.quantize import emulated_session, pair_safe_limits, quantize
 from sightline_export.student import folded, new_student, ridge_head
 from sightline_shared.errors import RecipeInvalid
-from sightline_shared.preprocess import to_tensor
 
+BILINEAR = Image.Resampling.BILINEAR
 SIZE = 64
 
 
@@ -37,7 +37,8 @@ def model(random_weights: Path) -> onnx.ModelProto:
 
 @pytest.fixture
 def pixels(draw: Callable[..., Image.Image]) -> np.ndarray:
-    return np.stack([to_tensor(draw(view % 4, view), SIZE) for view in range(16)])
+    # Resized here: what int8 costs on random weights must not depend on the pixel specification.
+    return np.stack([np.asarray(draw(view % 4, view).resize((SIZE, SIZE), BILINEAR)) for view in range(16)])
 
 
 def test_the_limit_is_the_largest_pair_of_neighbours_with_one_sign() -> None:
@@ -61,8 +62,7 @@ def test_no_pair_of_quantized_weights_can_saturate(model: onnx.ModelProto, pixel
     assert np.allclose(np.linalg.norm(integer, axis=1), 1, atol=1e-4)
     assert (integer * floats).sum(axis=1).mean() > 0.9
     nearest = run_rows(open_session(quantize(model, pixels, rounding="nearest")), pixels)
-    # A tenth less error at least, on random weights; the real student gains more (export/README.md).
-    assert 1 - (integer * floats).sum(axis=1).mean() < 0.9 * (1 - (nearest * floats).sum(axis=1).mean())
+    assert 1 - (integer * floats).sum(axis=1).mean() < 0.8 * (1 - (nearest * floats).sum(axis=1).mean())
     emulated = emulated_session(data).run(None, {INPUT: pixels})[0]
     assert (integer * emulated).sum(axis=1).min() > 0.98
     assert len(data) < 0.35 * model.ByteSize()
