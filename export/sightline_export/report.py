@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import torch
@@ -15,6 +17,9 @@ import torch
 from sightline_export.evaluate import Figure
 from sightline_export.recipe import Recipe, to_table
 from sightline_shared.bundle import Bundle
+
+# An absolute path; what follows a variable, a dot or a letter is part of a relative one or of a URL.
+ABSOLUTE = re.compile(r"(?<![\w.:/}])/(?:[^\s/'\"=]+/)*([^\s/'\"=]+)")
 
 COLUMNS = (
     "int8: the shipped student asks a gallery that it embedded itself. float: the same before quantization. code: the",
@@ -45,7 +50,7 @@ def write_report(
             "files": {name: entry.size_bytes for name, entry in bundle.manifest.files.items()},
             "decision": dict(bundle.manifest.decision),
         },
-        "command": shlex.join(["sightline", *sys.argv[1:]]),
+        "command": elided(shlex.join(["sightline", *sys.argv[1:]])),
         "machine": {
             "processor": platform.machine(),
             "python": platform.python_version(),
@@ -59,10 +64,22 @@ def write_report(
         "learning": dict(learning),
         "evaluation": dict(evaluation or {}),
         "timings_s": dict(timings_s),
-        "recipe": to_table(recipe),
+        "recipe": elided(to_table(recipe)),
     }
     (folder / "metrics.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text("\n".join(_lines(body, bundle, found, columns)) + "\n", encoding="utf-8")
+
+
+def elided(value: Any) -> Any:
+    """Return text, or plain data with text in it, in which an absolute path keeps its last part alone: `.../rendered`.
+
+    Reports and cards are published; where the files lay on the machine that made them is nobody's business.
+    """
+    if isinstance(value, str):
+        return ABSOLUTE.sub(r".../\1", value)
+    if isinstance(value, Mapping):
+        return {key: elided(part) for key, part in value.items()}
+    return [elided(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _lines(
