@@ -7,6 +7,7 @@ it says elsewhere, so the student learns the function and not a table: function 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,17 @@ SEED = 1
 def with_mixed_views(run: Run, photos: PhotoSet) -> PhotoSet:
     """Return `photos`, and after them the recipe's mixed views of the training photographs, in the role "view".
 
-    The views are files in the run's folder: one that is there is not made again.
+    The views are files in the run's folder, under the digest of what they are made of: one that is there is not made
+    again, and other photographs (a class held out) or another augmentation have views of their own.
     """
     count = run.recipe.teacher.mixed_views
     if not count:
         return photos
-    folder = run.folder / "views"
-    folder.mkdir(parents=True, exist_ok=True)
     train = photos.where(role="train")
+    shown = [(photos.digests[row], photos.photos[row].source) for row in train]
+    made_of = repr((SEED, shown, run.recipe.augment)).encode()
+    folder = run.folder / "views" / hashlib.sha256(made_of).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
     chance = source_chances([photos.photos[row].source for row in train])
     files = [folder / f"{number:06d}.jpg" for number in range(count)]
     for number, file in enumerate(run.progress.track(files, "mixed views")):

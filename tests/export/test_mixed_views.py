@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sightline_export.data import list_photos, load_photos
+from sightline_export.data import PhotoSet, list_photos, load_photos
 from sightline_export.mixed_views import mixed, source_chances, with_mixed_views
 from sightline_export.progress import Progress
 from sightline_export.recipe import Recipe, Source, Strength, Student, Teacher
@@ -32,6 +32,8 @@ def test_views_stand_after_the_photographs_and_are_made_once(tmp_path: Path, wri
     assert seen.where(role="view").tolist() == list(range(len(photos), len(seen)))
     assert seen.pixels(len(photos), 48).shape == (48, 48, 3)
     assert with_mixed_views(run, photos).digests == seen.digests
+    fewer = PhotoSet(photos.photos[8:], photos.images[8:], photos.tensors[8:], photos.digests[8:])
+    assert not set(with_mixed_views(run, fewer).digests[len(fewer) :]) & set(seen.digests)  # same folder, nothing stale
     elsewhere = dataclasses.replace(run, recipe=dataclasses.replace(recipe, seed=2), folder=tmp_path / "other")
     assert with_mixed_views(elsewhere, photos).digests == seen.digests
     assert (
