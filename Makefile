@@ -28,7 +28,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.all: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo 'Installing every extra into $(VENV) ...' >&2
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[cloud,export,coreml,tflite,bench,dev]'
+	$(PIP) --editable '.[cloud,postgres,export,coreml,tflite,bench,dev]'
 	@touch $@ $(VENV)/.demo
 
 help:

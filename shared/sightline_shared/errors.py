@@ -7,6 +7,7 @@
     |   |-- ManifestInvalid         a catalogue manifest or folder that cannot be indexed
     |   |-- RecipeInvalid           an export recipe with unknown or impossible settings
     |   |-- ConfigInvalid           a setting out of range
+    |   |-- FilterInvalid           a malformed filter, or one on a key that is not kept for filtering
     |   `-- TrainingDataTooSmall    too few photographs or classes to train on
     |-- ProtocolError               bytes on the wire that do not say what they should
     |   |-- BodyMalformed
@@ -29,13 +30,16 @@
     |   |-- ServiceTimeout
     |   |-- ServiceBusy
     |   |-- ServiceNotReady
+    |   |-- ShardsMissing           too few shards answered within the deadline
     |   |-- AnswerMalformed         the service's bytes are not an answer
     |   `-- ServiceFailed           the service failed inside; the details are in its log
     |-- StoreError                  the catalogue's database
     |   |-- StoreUnavailable
     |   |-- StoreCorrupt
+    |   |-- ChangesPruned           the change log does not reach back that far any more
     |   `-- ItemNotFound
     |-- IndexFailed                 the vector index refused or failed
+    |   `-- SnapshotCorrupt         an index file that does not hash to what its manifest says
     |-- ExtraMissing                an optional package is not installed
     `-- PortInUse
 
@@ -109,6 +113,10 @@ class ConfigInvalid(InputError):
 
 class TrainingDataTooSmall(InputError):
     code = "E_TRAINING_DATA_TOO_SMALL"
+
+
+class FilterInvalid(InputError):
+    code = "E_FILTER_INVALID"
 
 
 class ProtocolError(SightlineError):
@@ -219,6 +227,12 @@ class ServiceNotReady(ServiceError):
     default_hint = "Wait until GET /readyz answers 200."
 
 
+class ShardsMissing(ServiceError):
+    code = "E_SHARDS_MISSING"
+    http_status = 503
+    default_hint = "Try again; when it stays, the service's log names the shards that do not answer."
+
+
 class AnswerMalformed(ServiceError):
     code = "E_ANSWER_MALFORMED"
     default_hint = "Check that the URL is a Sightline service and not a proxy's error page."
@@ -245,6 +259,11 @@ class StoreCorrupt(StoreError):
     default_hint = "Restore the catalogue from a backup, or index the photographs into a new data folder."
 
 
+class ChangesPruned(StoreError):
+    code = "E_CHANGES_PRUNED"
+    default_hint = "Build the index from the catalogue again; the service does so by itself."
+
+
 class ItemNotFound(StoreError):
     code = "E_ITEM_NOT_FOUND"
     http_status = 404
@@ -252,6 +271,11 @@ class ItemNotFound(StoreError):
 
 class IndexFailed(SightlineError):
     code = "E_INDEX_FAILED"
+
+
+class SnapshotCorrupt(IndexFailed):
+    code = "E_SNAPSHOT_CORRUPT"
+    default_hint = "Remove the snapshot; the index is built from the catalogue again."
 
 
 class ExtraMissing(SightlineError):

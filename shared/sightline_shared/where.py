@@ -1,0 +1,59 @@
+"""A filter on items: which metadata an item must have to be found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sightline_shared.errors import FilterInvalid
+
+Scalar = str | int | float | bool
+# A value with its kind, "bool", "number" or "text": Python takes True for 1.
+Typed = tuple[str, Scalar]
+MAX_KEYS = 8
+MAX_VALUES = 32
+MAX_TEXT_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Where:
+    """All of `terms` must hold: (key, values) holds for an item whose metadata has one of `values` under `key`.
+
+    Keys and the values of a key are sorted and unique, so equal filters are equal keys of a cache. `Where()` lets all pass.
+    """
+
+    terms: tuple[tuple[str, tuple[Typed, ...]], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, Scalar | Sequence[Scalar]]) -> Where:
+        """Return the filter that `{"category": "milk", "colour": ["red", "blue"]}` means; raises FilterInvalid."""
+        if len(wanted) > MAX_KEYS:
+            raise FilterInvalid(f"where: expected at most {MAX_KEYS} keys, got {len(wanted)}.")
+        terms = []
+        for key, given in wanted.items():
+            if not isinstance(key, str) or not 0 < len(key) <= MAX_TEXT_CHARS:
+                raise FilterInvalid(f"where: expected keys of 1 to {MAX_TEXT_CHARS} characters, got {key!r:.80}.")
+            values = [given] if isinstance(given, str | int | float) else list(given)
+            if not 0 < len(values) <= MAX_VALUES or not all(_is_scalar(value) for value in values):
+                raise FilterInvalid(
+                    f"where.{key}: expected 1 to {MAX_VALUES} texts (of at most {MAX_TEXT_CHARS} characters), finite "
+                    f"numbers or truth values, got {given!r:.80}."
+                )
+            terms.append((key, tuple(sorted(set(map(typed, values))))))
+        return cls(tuple(sorted(terms)))
+
+
+def typed(value: Scalar) -> Typed:
+    """Return the one form of a value in which filter and metadata meet: true is not 1, and 1.0 is 1."""
+    kind = "bool" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+    return kind, value
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT_CHARS
+    return isinstance(value, int | float) and math.isfinite(value)
