@@ -21,6 +21,7 @@ from sightline_shared.bundle import Bundle
 from sightline_shared.errors import AnswerMalformed, ConfigInvalid, ServiceTimeout
 from sightline_shared.preprocess import Frame
 from sightline_shared.protocol import MAX_ANSWER_BYTES
+from sightline_shared.where import Wanted, Where
 
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL)
 
@@ -59,20 +60,23 @@ class Client:
         self.device = device or Device.load(bundle, runtime=runtime)
         self._http = httpx.Client(headers=exchange.headers(api_key), transport=transport)
 
-    def search(self, frame: Frame, *, options: Options | None = None) -> Answer:
+    def search(self, frame: Frame, *, where: Wanted | None = None, options: Options | None = None) -> Answer:
         """Return the answer to `frame`: a path, picture bytes, a PIL image or an `(h, w, 3) uint8` RGB array.
 
+        `where={"category": "milk", "colour": ["red", "blue"]}` asks for items with all of these keys, each with one of
+        its values.
+
         Ends on the device, with nothing sent, when the frame is too poor or unlike the catalogue. Raises InputError
-        for a frame that is no picture, ServiceError when the service cannot be asked, AccessError and
-        VersionMismatch when it refuses.
+        for a frame that is no picture (FilterInvalid for a filter that is none), ServiceError when the service cannot
+        be asked, AccessError, VersionMismatch and ProtocolUnknown when it refuses.
         """
-        chosen = options or self.options
+        chosen, wanted = options or self.options, Where.of(where or {})
         budget = Budget(chosen.deadline_ms)
         seen = observe(frame, self.device, budget)
-        return exchange.local_answer(seen, budget) or self._ask(seen, chosen, budget)
+        return exchange.local_answer(seen, budget) or self._ask(seen, wanted, chosen, budget)
 
-    def _ask(self, seen: Observation, options: Options, budget: Budget) -> Answer:
-        body, request_id = exchange.pack(seen, self.device, options, budget)
+    def _ask(self, seen: Observation, where: Where, options: Options, budget: Budget) -> Answer:
+        body, request_id = exchange.pack(seen, self.device, where, options, budget)
         try:
             with budget.stage("round_trip"):
                 request = self._http.build_request(
@@ -125,15 +129,15 @@ class AsyncClient:
         self.device = device or Device.load(bundle, runtime=runtime)
         self._http = httpx.AsyncClient(headers=exchange.headers(api_key), transport=transport)
 
-    async def search(self, frame: Frame, *, options: Options | None = None) -> Answer:
+    async def search(self, frame: Frame, *, where: Wanted | None = None, options: Options | None = None) -> Answer:
         """Return the answer to `frame`, as `Client.search` does."""
-        chosen = options or self.options
+        chosen, wanted = options or self.options, Where.of(where or {})
         budget = Budget(chosen.deadline_ms)
         seen = await asyncio.to_thread(observe, frame, self.device, budget)
-        return exchange.local_answer(seen, budget) or await self._ask(seen, chosen, budget)
+        return exchange.local_answer(seen, budget) or await self._ask(seen, wanted, chosen, budget)
 
-    async def _ask(self, seen: Observation, options: Options, budget: Budget) -> Answer:
-        body, request_id = exchange.pack(seen, self.device, options, budget)
+    async def _ask(self, seen: Observation, where: Where, options: Options, budget: Budget) -> Answer:
+        body, request_id = exchange.pack(seen, self.device, where, options, budget)
         try:
             with budget.stage("round_trip"):
                 async with asyncio.timeout(budget.left_ms / 1000):

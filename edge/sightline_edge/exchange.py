@@ -34,6 +34,7 @@ from sightline_shared.protocol import (
     pack_query,
     unpack_answer,
 )
+from sightline_shared.where import Where
 
 SEARCH_PATH = "/v1/search"
 
@@ -73,8 +74,11 @@ def local_answer(seen: Observation, budget: Budget) -> Answer | None:
     )
 
 
-def pack(seen: Observation, device: Device, options: Options, budget: Budget) -> tuple[bytes, bytes]:
-    """Return the request's body and its request id; raises ServiceTimeout when the deadline has passed already."""
+def pack(seen: Observation, device: Device, where: Where, options: Options, budget: Budget) -> tuple[bytes, bytes]:
+    """Return the request's body and its request id.
+
+    Raises ServiceTimeout when the deadline has passed already, FilterInvalid when `where` does not fit the query.
+    """
     if budget.exhausted:
         raise ServiceTimeout(
             f"the deadline of {options.deadline_ms} ms passed on the device, before anything was sent."
@@ -88,6 +92,7 @@ def pack(seen: Observation, device: Device, options: Options, budget: Budget) ->
             k=options.k,
             deadline_ms=max(1, int(min(budget.left_ms, options.deadline_ms))),
             gate_scores=(seen.gate_score or 0.0,),
+            where=where,
         )
         return pack_query(query), request_id
 

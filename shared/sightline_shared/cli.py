@@ -35,6 +35,9 @@ COMMANDS: tuple[Command, ...] = (
     Command(("demo",), "sightline_bench.commands.demo", "bench", "show the whole path once, with a report"),
     Command(("serve",), "sightline_cloud.commands.serve", "cloud", "run the service"),
     Command(("index", "add"), "sightline_cloud.commands.index_add", "cloud", "add photographs to the catalogue"),
+    Command(
+        ("index", "backfill"), "sightline_cloud.commands.index_backfill", "cloud", "embed items with another bundle"
+    ),
     Command(("index", "stats"), "sightline_cloud.commands.index_stats", "cloud", "show what the catalogue holds"),
     Command(("index", "remove"), "sightline_cloud.commands.index_remove", "cloud", "remove items by id"),
     Command(("key", "add"), "sightline_cloud.commands.key_add", "cloud", "make an API key"),

@@ -10,6 +10,7 @@ VARIABLES: dict[str, str] = {
     "SIGHTLINE_DATA": "the service's data folder (default ./sightline-data)",
     "SIGHTLINE_BUNDLE": "a bundle folder in place of the one that ships with the SDK",
     "SIGHTLINE_PACKS": "the folder with the real photographs, for tests and benchmarks",
+    "SIGHTLINE_CRASH_AT": "for tests: the number of the write point at which the process ends itself with SIGKILL",
     "SIGHTLINE_DEBUG": "set to 1 to see the traceback of an internal error",
 }
 

@@ -2,7 +2,8 @@
 
 `POST /v1/search` with `Content-Type: application/msgpack`. shared/README.md lists every key; these functions are
 the only code that knows them. Rules of evolution: a new key may be added at any time and is ignored by whoever
-does not know it; a key never changes its meaning; a change that an old reader must not ignore raises PROTOCOL.
+does not know it; a key never changes its meaning; a change that an old reader must not ignore raises the protocol
+number, and only bodies that use it: a query without a filter is still protocol 1, byte for byte.
 
 The query carries PQ codes, never pixels. 64 bytes are small, not private: a code still tells whoever can decode
 it roughly what was in front of the camera.
@@ -18,10 +19,14 @@ from typing import Any
 
 import msgpack
 
-from sightline_shared.errors import BodyMalformed, BodyTooLarge, InputError, ProtocolUnknown
+from sightline_shared.errors import BodyMalformed, BodyTooLarge, FilterInvalid, InputError, ProtocolUnknown
 from sightline_shared.versions import PAIRING_BYTES
+from sightline_shared.where import Where
 
 PROTOCOL = 1
+# A query with a filter says so: a service that does not know filters must refuse it, not leave the filter out.
+FILTER_PROTOCOL = 2
+QUERY_PROTOCOLS = (PROTOCOL, FILTER_PROTOCOL)
 MEDIA_TYPE = "application/msgpack"
 MAX_CODES = 16
 MAX_K = 50
@@ -54,7 +59,8 @@ class Query:
     """One question: 1 to 16 codes of equal size (crops or frames of one moment), best first.
 
     `gate_scores` are the device's gate scores, one a code, in [0, 1]; they travel as one byte each.
-    `deadline_ms` is what is left for network and service together when the query is packed.
+    `deadline_ms` is what is left for network and service together when the query is packed. Only items that pass
+    `where` are wanted.
     """
 
     pairing_id: bytes
@@ -63,6 +69,7 @@ class Query:
     k: int = DEFAULT_K
     deadline_ms: int = 2000
     gate_scores: tuple[float, ...] = ()
+    where: Where = field(default_factory=Where)
 
 
 @dataclass(frozen=True)
@@ -94,12 +101,15 @@ class Answer:
 
 
 def pack_query(query: Query) -> bytes:
-    """Return the request body; a single 64-byte code packs into at most 128 bytes. Raises InputError."""
+    """Return the request body; a single 64-byte code without a filter packs into at most 128 bytes.
+
+    Raises InputError, and FilterInvalid when the filter does not fit the query's cap.
+    """
     problem = _query_problem(query)
     if problem:
         raise InputError(f"query: {problem}.")
-    body = {
-        0: PROTOCOL,
+    body: dict[int, Any] = {
+        0: FILTER_PROTOCOL if query.where else PROTOCOL,
         1: query.pairing_id,
         2: b"".join(query.codes),
         3: query.k,
@@ -110,13 +120,21 @@ def pack_query(query: Query) -> bytes:
         body[6] = len(query.codes)
     if query.gate_scores:
         body[7] = bytes(round(255 * min(1.0, max(0.0, score))) for score in query.gate_scores)
+    if query.where:
+        body[8] = {key: [value for _, value in values] for key, values in query.where.terms}
     packed: bytes = msgpack.packb(body)
+    if len(packed) > MAX_QUERY_BYTES:  # without a filter every query fits
+        raise FilterInvalid(
+            f"where: expected a query of at most {MAX_QUERY_BYTES} bytes, got {len(packed)} with a filter of "
+            f"{len(msgpack.packb(body[8]))}.",
+            hint="Ask for fewer or shorter values, or send fewer codes.",
+        )
     return packed
 
 
 def unpack_query(data: bytes) -> Query:
-    """Read a request body; raises BodyTooLarge, ProtocolUnknown or BodyMalformed."""
-    fields = _unpack_map(data, MAX_QUERY_BYTES, "request body")
+    """Read a request body; raises BodyTooLarge, ProtocolUnknown, BodyMalformed or FilterInvalid."""
+    fields = _unpack_map(data, MAX_QUERY_BYTES, "request body", QUERY_PROTOCOLS)
     try:
         blob, count = _typed(fields, 2, bytes), _typed(fields, 6, int, 1)
         if not 1 <= count <= MAX_CODES or len(blob) % count:
@@ -131,6 +149,7 @@ def unpack_query(data: bytes) -> Query:
             deadline_ms=_typed(fields, 4, int, 2000),
             request_id=_typed(fields, 5, bytes),
             gate_scores=tuple(byte / 255 for byte in _typed(fields, 7, bytes, b"")),
+            where=_unpack_where(fields),
         )
     except KeyError as error:
         raise BodyMalformed(f"request body: expected key {error}, got keys {sorted(map(str, fields))}.") from error
@@ -159,7 +178,7 @@ def pack_answer(answer: Answer) -> bytes:
 
 def unpack_answer(data: bytes) -> Answer:
     """Read a response body; raises BodyTooLarge, ProtocolUnknown or BodyMalformed."""
-    fields = _unpack_map(data, MAX_ANSWER_BYTES, "response body")
+    fields = _unpack_map(data, MAX_ANSWER_BYTES, "response body", (PROTOCOL,))
     try:
         rows = _typed(fields, 3, list)
         if len(rows) > MAX_K:
@@ -215,7 +234,15 @@ def _query_problem(query: Query) -> str | None:
     return next((say() for holds, say in checks if not holds), None)
 
 
-def _unpack_map(data: bytes, cap: int, what: str) -> dict[Any, Any]:
+def _unpack_where(fields: Mapping[Any, Any]) -> Where:
+    wanted = _typed(fields, 8, dict, {})
+    if wanted and fields[0] != FILTER_PROTOCOL:
+        raise BodyMalformed(f"key 8: expected protocol {FILTER_PROTOCOL} with a filter, got {fields[0]}.")
+    _each(list(wanted.values()), list)
+    return Where.of(wanted)
+
+
+def _unpack_map(data: bytes, cap: int, what: str, protocols: tuple[int, ...]) -> dict[Any, Any]:
     if len(data) > cap:
         raise BodyTooLarge(f"{what}: expected at most {cap} bytes, got {len(data)}.")
     try:
@@ -224,8 +251,9 @@ def _unpack_map(data: bytes, cap: int, what: str) -> dict[Any, Any]:
         raise BodyMalformed(f"{what}: expected one msgpack map, got bytes that end or break ({error}).") from error
     if not isinstance(fields, dict):
         raise BodyMalformed(f"{what}: expected a msgpack map, got {type(fields).__name__}.")
-    if fields.get(0) != PROTOCOL:
-        raise ProtocolUnknown(f"{what}: expected protocol {PROTOCOL}, got {fields.get(0)!r}.")
+    if fields.get(0) not in protocols:
+        spoken = " or ".join(map(str, protocols))
+        raise ProtocolUnknown(f"{what}: expected protocol {spoken}, got {fields.get(0)!r:.80}.")
     return fields
 
 

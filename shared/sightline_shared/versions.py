@@ -8,6 +8,7 @@ identified by digests of the files that define them, so two bundles meet exactly
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sightline_shared.errors import VersionMismatch
@@ -28,10 +29,11 @@ class Pairing:
         return hashlib.sha256(f"{self.space}\n{self.codec_sha256}".encode()).digest()[:PAIRING_BYTES]
 
 
-def check_pairing(query: bytes, index: bytes) -> None:
-    """Raise VersionMismatch unless the query's pairing id is the index's."""
-    if query != index:
+def check_pairing(query: bytes, indexes: Collection[bytes]) -> None:
+    """Raise VersionMismatch unless the query's pairing id is that of one of the indexes."""
+    if query not in indexes:
+        live = " or ".join(index.hex() for index in indexes)
         raise VersionMismatch(
-            f"expected a query from a bundle with pairing id {index.hex()}, got {query.hex()}: "
+            f"expected a query from a bundle with pairing id {live}, got {query.hex()}: "
             "the codes of one model mean nothing to another model's index."
         )

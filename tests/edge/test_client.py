@@ -15,9 +15,11 @@ from sightline_edge import AsyncClient, Client, Device, Options, Outcome
 from sightline_shared.errors import (
     AnswerMalformed,
     ConfigInvalid,
+    FilterInvalid,
     ImageUnreadable,
     InputError,
     KeyUnknown,
+    ProtocolUnknown,
     ServiceBusy,
     ServiceFailed,
     ServiceTimeout,
@@ -26,6 +28,7 @@ from sightline_shared.errors import (
     VersionMismatch,
 )
 from sightline_shared.protocol import MAX_ANSWER_BYTES, Answer, Decision, Match, pack_answer, unpack_query
+from sightline_shared.where import Where
 
 URL = "http://service.test"
 
@@ -82,6 +85,52 @@ def test_what_is_sent_is_one_code_within_128_bytes_and_nothing_of_the_picture(de
     }  # fmt: skip
     assert answer.outcome is Outcome.FOUND and answer.stages_ms["cloud.search"] == 1.5
     assert answer.http_bytes_up > answer.body_bytes_up and answer.http_bytes_down > answer.body_bytes_down
+
+
+WHERE = {"category": "milk", "colour": ["red", "blue"], "available": True}
+
+
+def test_a_filter_travels_as_it_was_given_from_both_clients(device) -> None:
+    sent = []
+    transport = answering(lambda query: (sent.append(query.where), found(query))[1])
+
+    async def ask() -> None:
+        async with AsyncClient(URL, device=device, transport=transport) as client:
+            await client.search(picture(1), where=WHERE)
+
+    with Client(URL, device=device, transport=transport) as client:
+        client.search(picture(1), where=WHERE)
+        client.search(picture(1))
+    asyncio.run(ask())
+    assert sent == [Where.of(WHERE), Where(), Where.of(WHERE)]
+
+
+@pytest.mark.parametrize("where", [{"a": []}, {"a": None}, {"brand": [f"{n}" + "x" * 190 for n in range(11)]}])
+def test_a_filter_that_cannot_be_sent_is_refused_before_anything_is(device, where) -> None:
+    transport = raising(AssertionError("something was sent"))
+    with Client(URL, device=device, transport=transport) as client, pytest.raises(FilterInvalid, match="expected"):
+        client.search(picture(1), where=where)
+
+
+def test_a_service_older_than_filters_is_named_with_what_to_do(device) -> None:
+    # What version 0.1's service answers to every protocol number but 1.
+    refusal = {
+        "code": "E_PROTOCOL_UNKNOWN",
+        "message": "request body: expected protocol 1, got 2.",
+        "hint": "Upgrade the older of SDK and service.",
+        "request_id": "x",
+    }
+
+    def old(request: httpx.Request) -> httpx.Response:
+        number = msgpack.unpackb(request.content, strict_map_key=False)[0]
+        return httpx.Response(200, content=found(unpack_query(request.content))) if number == 1 else httpx.Response(
+            400, content=msgpack.packb(refusal)
+        )  # fmt: skip
+
+    with Client(URL, device=device, transport=httpx.MockTransport(old)) as client:
+        assert client.search(picture(1)).outcome is Outcome.FOUND
+        with pytest.raises(ProtocolUnknown, match="Upgrade the older of SDK and service"):
+            client.search(picture(1), where={"category": "milk"})
 
 
 def test_a_frame_that_the_gate_refuses_never_leaves(tiny) -> None:

@@ -42,7 +42,7 @@ def test_a_stage_that_raises_is_still_counted() -> None:
 def test_equal_bundles_meet_and_others_are_refused() -> None:
     one, other = Pairing("space-a", "0" * 64), Pairing("space-a", "1" * 64)
     assert len(one.id) == PAIRING_BYTES
-    check_pairing(one.id, Pairing("space-a", "0" * 64).id)
+    check_pairing(one.id, [other.id, Pairing("space-a", "0" * 64).id])
     for stranger in (other, Pairing("space-b", "0" * 64)):
         with pytest.raises(VersionMismatch, match=one.id.hex()):
-            check_pairing(stranger.id, one.id)
+            check_pairing(stranger.id, [one.id])

@@ -12,6 +12,7 @@ from sightline_shared.protocol import (
     unpack_answer,
     unpack_query,
 )
+from sightline_shared.where import Where
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -26,6 +27,10 @@ V1_ANSWER = Answer(
     {"bundle": "x 1", "index": "7"},
     {"search": 0.25, "hydrate": 0.5},
 )
+V2_QUERY = Query(
+    bytes(range(8)), (bytes(range(64)),), bytes(range(8, 16)), 20, 1500, (0.0,),
+    Where.of({"colour": ["rot", "grün"], "available": True, "price": [1, 2.5], "shelf": -3}),
+)  # fmt: skip
 
 
 def test_version_1_query() -> None:
@@ -36,3 +41,8 @@ def test_version_1_query() -> None:
 def test_version_1_answer() -> None:
     kept = (GOLDEN / "v1" / "answer.msgpack").read_bytes()
     assert unpack_answer(kept) == V1_ANSWER and pack_answer(V1_ANSWER) == kept
+
+
+def test_version_2_query_with_a_filter() -> None:
+    kept = (GOLDEN / "v2" / "query.msgpack").read_bytes()
+    assert unpack_query(kept) == V2_QUERY and pack_query(V2_QUERY) == kept

@@ -6,10 +6,17 @@ import math
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline_shared.errors import BodyMalformed, BodyTooLarge, InputError, ProtocolError, ProtocolUnknown
+from sightline_shared.errors import (
+    BodyMalformed,
+    BodyTooLarge,
+    FilterInvalid,
+    InputError,
+    ProtocolError,
+    ProtocolUnknown,
+)
 from sightline_shared.protocol import (
     MAX_ANSWER_BYTES,
     MAX_CODES,
@@ -26,6 +33,7 @@ from sightline_shared.protocol import (
     unpack_answer,
     unpack_query,
 )
+from sightline_shared.where import MAX_TEXT_CHARS, Where
 
 QUERY = Query(pairing_id=b"p" * 8, codes=(bytes(range(64)),), request_id=b"r" * 8, gate_scores=(0.4,))
 ANSWER = Answer(
@@ -59,6 +67,59 @@ def queries() -> st.SearchStrategy[Query]:
 @given(queries())
 def test_a_query_comes_back_as_it_was_packed(query: Query) -> None:
     assert unpack_query(pack_query(query)) == query
+
+
+VALUE = (
+    st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=9)
+)
+FILTERS = st.dictionaries(
+    st.text(min_size=1, max_size=9), VALUE | st.lists(VALUE, min_size=1, max_size=4), min_size=1, max_size=8
+)
+
+
+@given(FILTERS)
+def test_a_filter_comes_back_as_it_was_packed_value_by_value_and_kind_by_kind(wanted: dict) -> None:
+    query = dataclasses.replace(QUERY, where=Where.of(wanted))
+    packed = pack_query(query)
+    assert unpack_query(packed) == query and msgpack.unpackb(packed, strict_map_key=False)[0] == 2
+
+
+def test_a_query_without_a_filter_is_the_very_bytes_of_protocol_1() -> None:
+    body = {0: 1, 1: QUERY.pairing_id, 2: QUERY.codes[0], 3: 20, 4: 2000, 5: QUERY.request_id, 7: bytes([102])}
+    assert pack_query(dataclasses.replace(QUERY, where=Where.of({}))) == msgpack.packb(body)
+
+
+def test_a_filter_that_does_not_fit_the_query_is_named_with_its_size() -> None:
+    long = [f"{number:02d}" + "x" * (MAX_TEXT_CHARS - 2) for number in range(11)]
+    fits = dataclasses.replace(QUERY, where=Where.of({"brand": long[:9]}))
+    assert len(pack_query(fits)) <= MAX_QUERY_BYTES
+    with pytest.raises(FilterInvalid, match=r"at most 2048 bytes, got 23\d\d with a filter of 22\d\d"):
+        pack_query(dataclasses.replace(QUERY, where=Where.of({"brand": long})))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [5, "text", [], {"a": "x"}, {"a": []}, {"a": [None]}, {"a": [b"x"]}, {"a": [["x"]]}, {1: ["x"]}, {"": ["x"]},
+     {"a": ["x" * 201]}, {"a": list(range(33))}, {f"k{n}": [1] for n in range(9)}, {"a": [math.nan]}, {"a": {"x": 1}}],
+)  # fmt: skip
+def test_a_filter_that_cannot_be_meant_is_refused(wanted: object) -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: 2, 8: wanted}
+    with pytest.raises((BodyMalformed, FilterInvalid), match="expected"):
+        unpack_query(msgpack.packb(fields))
+
+
+def test_a_filter_under_protocol_1_is_refused_since_others_would_ignore_it() -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 8: {"category": ["milk"]}}
+    with pytest.raises(BodyMalformed, match="expected protocol 2 with a filter, got 1"):
+        unpack_query(msgpack.packb(fields))
+
+
+def test_protocol_2_without_a_filter_is_read() -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: 2}
+    assert unpack_query(msgpack.packb(fields)) == unpack_query(msgpack.packb({**fields, 8: {}})) == QUERY
 
 
 @given(k=st.integers(1, MAX_K), deadline_ms=st.integers(1, MAX_DEADLINE_MS))
@@ -113,19 +174,36 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.integers(0, 8), VALUES))
+@given(st.dictionaries(st.integers(0, 9), VALUES))
 def test_well_formed_maps_of_nonsense_raise_nothing_but_our_own_errors(fields: dict[int, object]) -> None:
-    data = msgpack.packb({**fields, 0: 1})
-    for unpack in (unpack_query, unpack_answer):
-        with contextlib.suppress(ProtocolError):
-            unpack(data)
+    for number in (1, 2):
+        data = msgpack.packb({**fields, 0: number})
+        for unpack in (unpack_query, unpack_answer):
+            with contextlib.suppress(ProtocolError, FilterInvalid):
+                unpack(data)
 
 
-@pytest.mark.parametrize("number", [0, 2, None, "1", -1])
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(max_size=5) | st.integers(-9, 9), VALUES, max_size=4), st.integers(0, 99))
+def test_filters_of_nonsense_raise_nothing_but_our_own_errors(wanted: dict[object, object], cut: int) -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: 2, 8: wanted}
+    data = msgpack.packb(fields)
+    for body in (data, data[: len(data) - cut]):
+        with contextlib.suppress(ProtocolError, FilterInvalid):
+            unpack_query(body)
+
+
+@pytest.mark.parametrize("number", [0, 3, None, "1", -1, [2], 2**70 / 1.5])
 def test_an_unknown_protocol_number_is_named(number: object) -> None:
     fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: number}
-    with pytest.raises(ProtocolUnknown, match="expected protocol 1, got"):
+    with pytest.raises(ProtocolUnknown, match="expected protocol 1 or 2, got"):
         unpack_query(msgpack.packb(fields))
+
+
+def test_an_answer_of_another_protocol_is_named() -> None:
+    fields = {**msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False), 0: 2}
+    with pytest.raises(ProtocolUnknown, match="expected protocol 1, got 2"):
+        unpack_answer(msgpack.packb(fields))
 
 
 def test_unknown_keys_are_left_alone() -> None:

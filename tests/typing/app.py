@@ -4,7 +4,7 @@ from sightline_edge import Answer, AsyncClient, Client, Options, Outcome, Sightl
 def ask(path: str) -> list[tuple[str, float]]:
     with Client("http://127.0.0.1:8765", api_key="sk_x", options=Options(k=5)) as client:
         try:
-            answer: Answer = client.search(path)
+            answer: Answer = client.search(path, where={"category": "milk", "colour": ["red"], "available": True})
         except SightlineError as error:
             print(error.code, error.hint)
             return []

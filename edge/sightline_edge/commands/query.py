@@ -2,14 +2,21 @@
 
 The photograph stays on this machine: the device path runs here and sends one code of 64 bytes.
 
+--where KEY=VALUE keeps to items that have VALUE under KEY. The same key again means "one of these values"; different keys
+must all hold. true and false are truth values, what reads as a number is one (12, 1.5), anything else is text; quotes
+make it text: --where 'size="12"'. The service says which keys it keeps for filtering when it is asked for another.
+
 Examples:
   sightline query photo.jpg --url http://127.0.0.1:8765 --api-key sk_...
+  sightline query photo.jpg --where category=milk --where colour=red --where colour=blue --where available=true
   SIGHTLINE_API_KEY=sk_... sightline query *.jpg -k 5 --json
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections import defaultdict
 from textwrap import shorten
 from typing import Any
 
@@ -18,6 +25,7 @@ from sightline_edge.config import Options
 from sightline_edge.runtimes.base import add_runtime_argument
 from sightline_shared import environment
 from sightline_shared.errors import SightlineError
+from sightline_shared.where import Scalar
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 
@@ -28,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key", help="the API key (default SIGHTLINE_API_KEY)")
     parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
     add_runtime_argument(parser)
+    parser.add_argument(
+        "--where", action="append", default=[], type=_term, metavar="KEY=VALUE", help="only items that have it (above)"
+    )
     parser.add_argument("-k", type=int, default=10, help="matches to return (default 10)")
     parser.add_argument("--deadline-ms", type=int, default=2000, help="from the frame to the answer (default 2000)")
 
@@ -36,16 +47,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     url = args.url or environment.read("SIGHTLINE_URL") or DEFAULT_URL
     api_key = args.api_key or environment.read("SIGHTLINE_API_KEY")
     options = Options(k=args.k, deadline_ms=args.deadline_ms)
+    where: dict[str, list[Scalar]] = defaultdict(list)
+    for key, value in args.where:
+        where[key].append(value)
     answers: list[dict[str, Any]] = []
     with Client(url, api_key=api_key, bundle=args.bundle, runtime=args.runtime, options=options) as client:
         for photo in args.photos:
             try:
-                answers.append({"photo": photo, **client.search(photo).to_dict()})
+                answers.append({"photo": photo, **client.search(photo, where=where).to_dict()})
             except SightlineError as error:
                 if len(args.photos) == 1:
                     raise
                 answers.append({"photo": photo, "error": error.to_dict()})
     return {"ok": not any("error" in answer for answer in answers), "url": url, "answers": answers}
+
+
+def _term(text: str) -> tuple[str, Scalar]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError):
+        read = value
+    return key, read if isinstance(read, str | int | float) else value
 
 
 def show(result: dict[str, Any]) -> str:
