@@ -53,5 +53,5 @@ def running(data: Path, bundle: Bundle, galleries: Mapping[str, Gallery | Path],
             run.keys[tenant] = service.engine.keys.add("bench", tenant=tenant)
             run.reports[tenant] = service.engine.ingest.add_photos(tenant, entries, progress=advance)
             run.ids[tenant] = [entry.id for entry in entries]
-        service.engine.indexes.catch_up()
+        service.engine.catch_up()
         yield run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -10,11 +10,12 @@ import anyio
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from sightline_cloud.api import health, items, search
+from sightline_cloud.api import admin, health, items, search
 from sightline_cloud.api.errors import on_http_error, on_sightline_error
 from sightline_cloud.api.middleware import RequestLog
 from sightline_cloud.engine import Engine
 from sightline_cloud.logs import log, log_failure
+from sightline_cloud.maintain import Housekeeping
 from sightline_cloud.search import check_thresholds
 from sightline_cloud.settings import Settings
 from sightline_shared import __version__
@@ -22,24 +23,26 @@ from sightline_shared.bundle import Bundle
 from sightline_shared.errors import SightlineError
 
 
-def create_app(settings: Settings, bundle: Bundle | None = None) -> FastAPI:
-    """Return the service over `settings.data_dir`; `bundle` overrides the folder in the settings.
+def create_app(settings: Settings, *bundles: Bundle) -> FastAPI:
+    """Return the service over `settings.data_dir`; `bundles` override the folders in the settings.
 
-    Opens bundle and catalogue and builds the indexes here, so that what is wrong with them is raised before any port
+    Opens bundles and catalogue and builds the indexes here, so that what is wrong with them is raised before any port
     is opened: BundleError, StoreError, VersionMismatch.
     """
-    engine = Engine(settings, bundle)
-    check_thresholds(engine.bundle.manifest)
-    log("ready", bundle=engine.bundle.label, tenants=engine.indexes.stats(), seq=engine.indexes.seq)
+    engine = opened(settings, *bundles)
+    housekeeping = Housekeeping(engine)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.search_pool = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="search")
         # Changes one after another, apart from the threads that check keys: a slow one holds up no query.
         app.state.change_limiter = anyio.CapacityLimiter(1)
+        app.state.admin_limiter = anyio.CapacityLimiter(1)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(follow_changes, engine)
+            tasks.start_soon(again_and_again, "catch_up", settings.poll_seconds, engine.catch_up)
+            tasks.start_soon(again_and_again, "housekeeping", settings.housekeeping_seconds, housekeeping.round)
             yield
+            housekeeping.stop()
             tasks.cancel_scope.cancel()
         app.state.search_pool.shutdown(cancel_futures=True)
         engine.close()
@@ -51,26 +54,41 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> FastAPI:
         lifespan=lifespan,
         exception_handlers={SightlineError: on_sightline_error, HTTPException: on_http_error},
     )
-    app.state.engine = engine
+    app.state.engine, app.state.housekeeping = engine, housekeeping
     app.add_middleware(RequestLog)
     app.include_router(search.router, tags=["search"])
     app.include_router(items.router, tags=["catalogue"])
+    app.include_router(admin.router, tags=["operator"])
     app.include_router(health.router, tags=["health"])
     return app
 
 
-async def follow_changes(engine: Engine) -> None:
-    """Apply what other processes write into the catalogue ('sightline index add'), until cancelled.
+def opened(settings: Settings, *bundles: Bundle) -> Engine:
+    """Return the engine with its indexes built."""
+    engine = Engine(settings, *bundles, owner="the service")
+    try:
+        for live in engine.generations.values():
+            check_thresholds(live.bundle.manifest)
+            log("ready", bundle=live.bundle.label, tenants=live.indexes.stats(), seq=live.indexes.seq)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
-    Whatever goes wrong is tried again: a service that stopped looking would answer from an old index for ever.
+
+async def again_and_again(what: str, seconds: float, work: Callable[[], object]) -> None:
+    """Do `work` every so many seconds in a thread, until cancelled; when it runs then, it is waited for.
+
+    "catch_up" applies what other processes write into the catalogue ('sightline index add'). Whatever goes wrong is tried
+    again: a service that stopped looking would answer from an old index for ever.
     """
     told = ""
     while True:
-        await anyio.sleep(engine.settings.poll_seconds)
+        await anyio.sleep(seconds)
         try:
-            await anyio.to_thread.run_sync(engine.indexes.catch_up)
+            await anyio.to_thread.run_sync(work)
             told = ""
         except Exception as error:
             if told != str(error):  # once for each trouble, not three times a second
-                log_failure("catch_up_failed", error)
+                log_failure(f"{what}_failed", error)
             told = str(error)

@@ -54,8 +54,8 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 class EmbeddedService:
     """Starts on `with`, stops at its end; `url` is where it answers."""
 
-    def __init__(self, settings: Settings, bundle: Bundle | None = None) -> None:
-        self._app = create_app(settings, bundle)
+    def __init__(self, settings: Settings, *bundles: Bundle) -> None:
+        self._app = create_app(settings, *bundles)
         self._settings = settings
         self.url = ""
 

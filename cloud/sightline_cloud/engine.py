@@ -1,48 +1,82 @@
-"""Everything that answers: catalogue, indexes, model and keys, opened together."""
+"""Everything that answers: catalogue, keys, and the live generations with their indexes, opened together."""
 
 from __future__ import annotations
 
-import threading
+from contextlib import ExitStack
 from functools import cached_property
 
-from sightline_cloud.bundles import find_bundle
+from sightline_cloud.bundles import find_bundles
+from sightline_cloud.cache import ResultCache
 from sightline_cloud.catalog.database import Database
+from sightline_cloud.catalog.generations import Generation
 from sightline_cloud.catalog.store import Store
-from sightline_cloud.index.tenants import TenantIndexes
 from sightline_cloud.ingest.add import Ingest
-from sightline_cloud.ingest.gallery_model import GalleryModel
+from sightline_cloud.live import LiveGeneration
+from sightline_cloud.lock import hold
 from sightline_cloud.settings import Settings
 from sightline_cloud.tenancy.auth import Keys
 from sightline_shared.bundle import Bundle
+from sightline_shared.errors import ConfigInvalid
+from sightline_shared.versions import check_pairing
 
 
 class Engine:
-    """One data folder with the bundle that it pairs with. Commands use it directly, the service behind HTTP."""
+    """One data folder with the bundles that it pairs with. Commands use it directly, the service behind HTTP."""
 
-    def __init__(self, settings: Settings, bundle: Bundle | None = None) -> None:
-        """Open or create the data folder; raises BundleError, StoreError, VersionMismatch."""
+    def __init__(self, settings: Settings, *bundles: Bundle, owner: str = "") -> None:
+        """Open or create the data folder for `bundles`, else those of the settings; the first is the primary one.
+
+        Whoever uses `indexes` is the folder's `owner`, a name for others who want to be: there is one at a time, since
+        indexes write snapshots. Raises BundleError, StoreError, VersionMismatch, and ConfigInvalid for two bundles of
+        one pairing id.
+        """
         self.settings = settings
-        self.bundle = bundle or find_bundle(settings.bundle_dir)
-        self.pairing_id = self.bundle.pairing.id
-        self.codec = self.bundle.codec
-        self.database = Database(settings.database, self.pairing_id)
+        with ExitStack() as held:
+            if owner:
+                held.enter_context(hold(settings.data_dir, owner))
+            self._open(settings, bundles)
+            self._held = held.pop_all()
+
+    def _open(self, settings: Settings, bundles: tuple[Bundle, ...]) -> None:
+        opened = bundles or find_bundles(settings.bundle_dirs)
+        by_id = {bundle.pairing.id: bundle for bundle in opened}
+        if len(by_id) < len(opened):
+            raise ConfigInvalid(
+                f"bundles: expected a pairing id each, got {', '.join(f'{b.label} ({b.pairing.id.hex()})' for b in opened)}."
+            )
+        where = settings.database_url or settings.database
+        self.database = Database(where, [Generation.of(bundle) for bundle in opened])
         self.store = Store(self.database)
         self.keys = Keys(self.database)
-        self._lock = threading.Lock()
-        self._ingest: Ingest | None = None
+        self.generations = {key: LiveGeneration(bundle, self.store, settings) for key, bundle in by_id.items()}
+        self.cache = ResultCache(settings.cache_mb * 1024 * 1024)
+        self.primary = self.generations[opened[0].pairing.id]
+
+    def generation(self, pairing_id: bytes) -> LiveGeneration:
+        """Return the generation whose codes a query with this pairing id holds; raises VersionMismatch."""
+        check_pairing(pairing_id, self.generations)
+        return self.generations[pairing_id]
 
     @cached_property
-    def indexes(self) -> TenantIndexes:
-        return TenantIndexes(self.store, self.codec, self.settings)
-
-    @property
     def ingest(self) -> Ingest:
-        """Loaded when it is first used: a service that only answers needs no model in memory."""
-        with self._lock:
-            if self._ingest is None:
-                model = GalleryModel(self.bundle, threads=self.settings.embed_threads)
-                self._ingest = Ingest(self.store, model, self.codec, self.bundle.manifest.input_size)
-            return self._ingest
+        return Ingest(self.store, list(self.generations.values()))
+
+    def catch_up(self) -> None:
+        """Bring the indexes of every generation up to the catalogue; raises StoreError, IndexFailed."""
+        for live in self.generations.values():
+            live.indexes.catch_up()
+
+    def gaps(self) -> list[str]:
+        """Return a line for people about each live generation that does not know all items yet."""
+        return [
+            f"{kind.label} ({kind.pairing_id}) cannot find {kind.missing} of {kind.items + kind.missing} items, which "
+            "have no vector of it yet; 'sightline index backfill' gives them one"
+            for kind in self.store.coverage()
+            if kind.missing and bytes.fromhex(kind.pairing_id) in self.generations
+        ]
 
     def close(self) -> None:
+        for live in self.generations.values():
+            live.close()
         self.database.close()
+        self._held.close()

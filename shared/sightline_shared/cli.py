@@ -38,8 +38,14 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         ("index", "backfill"), "sightline_cloud.commands.index_backfill", "cloud", "embed items with another bundle"
     ),
-    Command(("index", "stats"), "sightline_cloud.commands.index_stats", "cloud", "show what the catalogue holds"),
+    Command(("index", "stats"), "sightline_cloud.commands.index_stats", "cloud", "show what the data folder holds"),
     Command(("index", "remove"), "sightline_cloud.commands.index_remove", "cloud", "remove items by id"),
+    Command(("index", "erase"), "sightline_cloud.commands.index_erase", "cloud", "erase every trace of items"),
+    Command(("index", "build"), "sightline_cloud.commands.index_build", "cloud", "build the indexes anew"),
+    Command(("index", "compact"), "sightline_cloud.commands.index_compact", "cloud", "merge changes into the indexes"),
+    Command(("index", "promote"), "sightline_cloud.commands.index_promote", "cloud", "put hot lists into RAM"),
+    Command(("index", "rollback"), "sightline_cloud.commands.index_rollback", "cloud", "go back one snapshot"),
+    Command(("index", "verify"), "sightline_cloud.commands.index_verify", "cloud", "check catalogue and snapshots"),
     Command(("key", "add"), "sightline_cloud.commands.key_add", "cloud", "make an API key"),
     Command(("key", "list"), "sightline_cloud.commands.key_list", "cloud", "list API keys"),
     Command(("key", "revoke"), "sightline_cloud.commands.key_revoke", "cloud", "revoke an API key"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.tiny_bundle import picture
 
+from sightline_cloud.cache import ResultCache
 from sightline_edge import Client, Options, Outcome
 from sightline_shared.preprocess import to_tensor
 from sightline_shared.protocol import Decision, Query, pack_query, unpack_answer
@@ -26,13 +27,13 @@ def body(service, codes: tuple[bytes, ...], deadline_ms: int) -> bytes:
 
 
 def slow_down(service, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    honest = service.engine.indexes.search
+    honest = service.engine.primary.indexes.shards[0].search
 
     def slow(*arguments):
         time.sleep(seconds)
         return honest(*arguments)
 
-    monkeypatch.setattr(service.engine.indexes, "search", slow)
+    monkeypatch.setattr(service.engine.primary.indexes.shards[0], "search", slow)
 
 
 def ask(http: httpx.Client, content: bytes):
@@ -68,7 +69,7 @@ def test_the_partial_answer_reaches_the_client_before_it_gives_up(service, monke
 
 
 def test_searches_that_nobody_waits_for_hold_their_thread_and_no_more(service, monkeypatch) -> None:
-    honest, lock, running, most = service.engine.indexes.search, threading.Lock(), [0], [0]
+    honest, lock, running, most = service.engine.primary.indexes.shards[0].search, threading.Lock(), [0], [0]
 
     def slow(*arguments):
         with lock:
@@ -79,7 +80,9 @@ def test_searches_that_nobody_waits_for_hold_their_thread_and_no_more(service, m
             running[0] -= 1
         return honest(*arguments)
 
-    monkeypatch.setattr(service.engine.indexes, "search", slow)
+    monkeypatch.setattr(service.engine.primary.indexes.shards[0], "search", slow)
+    # What ran to its end unheard would answer the next one from the cache.
+    monkeypatch.setattr(service.engine, "cache", ResultCache(0))
     content = body(service, codes_of(service, 4), 20)
     with service.http() as http:
         for _ in range(20):

@@ -10,7 +10,7 @@ import pytest
 from support.service import Service
 from support.tiny_bundle import DIM, SIZE, make_tiny_bundle, picture
 
-from sightline_cloud.catalog.store import NewItem
+from sightline_cloud.catalog.records import Embedding, NewItem
 from sightline_cloud.embedded import EmbeddedService
 from sightline_cloud.settings import Settings
 from sightline_edge import Device, Options, Outcome
@@ -56,9 +56,10 @@ def trained(kind: str, subspaces: int, vectors: np.ndarray) -> Codec:
 
 def stored_vectors(service: Service) -> dict[str, np.ndarray]:
     """Every item's vector as the catalogue holds it, by id."""
-    pks, vectors = service.engine.store.load(DIM)[1]["default"]
-    items = service.engine.store.hydrate("default", pks.tolist())
-    return {items[pk].id: vector for pk, vector in zip(pks.tolist(), vectors, strict=True)}
+    with service.engine.store.feed().snapshot("default") as snapshot:
+        (rows,) = snapshot.chunks
+    items = service.engine.store.hydrate("default", rows.pks.tolist())
+    return {items[pk].id: vector.astype(np.float32) for pk, vector in zip(rows.pks.tolist(), rows.vectors, strict=True)}
 
 
 def test_an_item_is_found_by_another_view_of_it(sized: Sized) -> None:
@@ -118,14 +119,15 @@ def test_a_removed_item_is_gone_and_the_large_index_finds_the_rest(sized: Sized)
     engine, rng = sized.service.engine, np.random.default_rng(0)
     vectors = rng.normal(size=(IVF_FROM, DIM)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    codes = engine.codec.encode(vectors)
+    codes = engine.primary.codec.encode(vectors)
     filler = zip(vectors, codes, strict=True)
-    engine.store.add("default", [NewItem(f"f{i}", v, c.tobytes(), b"", (1, 1)) for i, (v, c) in enumerate(filler)])
+    own = engine.database.generation().pairing_id
+    engine.store.add("default", [NewItem(f"f{i}", {own: Embedding(v, c.tobytes())}) for i, (v, c) in enumerate(filler)])
     # Here and not within the next request, whose time is limited.
-    engine.indexes.catch_up()
+    engine.primary.indexes.catch_up()
     with sized.service.http() as http:
         assert http.delete("/v1/items/item/0").status_code == 200
-    assert engine.indexes.stats()["default"]["kind"] == "ivf"
+    assert engine.primary.indexes.stats()["default"]["kind"] == "ivf"
     with sized.service.client() as client:
         tops = [client.search(picture(number, view=1)).matches[0] for number in range(1, ITEMS)]
     assert [top.id for top in tops] == [f"item/{number}" for number in range(1, ITEMS)]

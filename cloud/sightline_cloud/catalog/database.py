@@ -1,113 +1,153 @@
-"""Opens the catalogue's database, with durability on and every foreign error turned into ours."""
+"""Opens the catalogue's database: makes it, brings it up to date, and gives its only kinds of access."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import Connection, select
+from sqlalchemy import inspect as schema_of
+from sqlalchemy.exc import DBAPIError
 
+from sightline_cloud import crash
+from sightline_cloud.catalog.backend import Row, translated
+from sightline_cloud.catalog.generations import Generation, Registered, register, registered
+from sightline_cloud.catalog.migrate import VACUUM_DUE, finish_migration, migrate
 from sightline_cloud.catalog.schema import META, METADATA, SCHEMA_VERSION
-from sightline_shared.errors import StoreCorrupt, StoreError, StoreUnavailable, VersionMismatch
-
-BUSY_TIMEOUT_MS = 10_000
-# synchronous=FULL: a commit is on the disk when it returns, so what was acknowledged survives a power cut too.
-PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    f"busy_timeout={BUSY_TIMEOUT_MS}",
-    "foreign_keys=ON",
-    "trusted_schema=OFF",
-    "cell_size_check=ON",
-)
+from sightline_cloud.catalog.url import backend_of
+from sightline_shared.errors import StoreError, VersionMismatch
 
 
 class Database:
-    """An engine over one SQLite file; `read` and `write` are its only transactions."""
+    """One catalogue: `ask` for a single statement, `read` for several over one snapshot, `write` to change it."""
 
-    def __init__(self, path: Path, pairing_id: bytes) -> None:
-        with translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._engine = _engine(path)
-        with self.write() as connection:
-            METADATA.create_all(connection)
-            _check_meta(connection, path, pairing_id)
+    def __init__(self, where: Path | str, generations: Sequence[Generation] = ()) -> None:
+        """Open or make the catalogue at a path (SQLite) or a postgresql:// URL, for `generations`, the primary first.
+
+        Other generations in it are left alone; one that is new to it is registered. Raises StoreError, VersionMismatch,
+        ConfigInvalid, ExtraMissing.
+        """
+        self.backend = backend_of(where)
+        self.name = self.backend.name
+        try:
+            self.generations, self.catalogue_id = self._open(generations)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, generations: Sequence[Generation]) -> tuple[dict[str, Registered], str]:
+        with translated(self.backend):
+            self.backend.make_ready()
+        if not self._is_ready(generations):
+            with self.write() as connection:
+                _prepare(connection, self.name, generations)
+                vacuum = VACUUM_DUE in _meta(connection)
+            if vacuum:
+                finish_migration(self.backend)
+        with self.read() as connection:
+            known = {generation.pairing_id: generation for generation in registered(connection)}
+            # A random name: index files that were built from another catalogue never match it.
+            name = _meta(connection)["catalogue_id"]
+        return {wanted.pairing_id: known[wanted.pairing_id] for wanted in generations}, name
+
+    def generation(self, pairing_id: str | None = None) -> Registered:
+        """Return one of the generations that this was opened with, by default the first; raises VersionMismatch."""
+        wanted = next(iter(self.generations), None) if pairing_id is None else pairing_id
+        if wanted not in self.generations:
+            live = ", ".join(self.generations) or "none"
+            raise VersionMismatch(f"{self.name}: expected a live generation ({live}), got {wanted}.")
+        return self.generations[wanted]
+
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Run one reading statement, with `?` for its values; the fastest way, for what every query needs."""
+        with translated(self.backend):
+            return self.backend.ask(sql, values)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot; never blocks a writer."""
-        with translated(self.path), self._engine.connect() as connection, connection.begin():
+        with translated(self.backend), self._begun(write=False) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that is durable when the block ends, or undone when it raises."""
-        with translated(self.path), self._engine.connect() as connection:
-            connection = connection.execution_options(sightline_write=True)
-            with connection.begin():
+        """One transaction that is durable when the block ends, or undone when it raises. One writer at a time."""
+        with translated(self.backend):
+            with self._begun(write=True) as connection:
                 yield connection
+                crash.point("before the commit")
+            crash.point("after the commit")
+
+    def scrub(self, tables: Sequence[str]) -> None:
+        """Make what was deleted from `tables` unreadable in the database's files; see the backends for the limits."""
+        with translated(self.backend):
+            self.backend.scrub(tables)
+
+    def check(self) -> list[str]:
+        """Return what the database itself finds wrong with its files."""
+        with translated(self.backend):
+            return self.backend.check()
+
+    def size_bytes(self) -> int:
+        """Return the bytes that the catalogue takes on the disk."""
+        with translated(self.backend):
+            return self.backend.size_bytes()
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.backend.engine.dispose()
+
+    @contextmanager
+    def _begun(self, *, write: bool) -> Iterator[Connection]:
+        connection = self.backend.engine.connect()
+        try:
+            try:
+                self.backend.begin(connection, write=write)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # A restarted server leaves dead connections behind; nothing was done yet, so once more on a new one.
+                connection.close()
+                connection = self.backend.engine.connect()
+                self.backend.begin(connection, write=write)
+            yield connection
+            connection.commit()
+        finally:
+            connection.close()  # undoes what was not committed
+
+    def _is_ready(self, generations: Sequence[Generation]) -> bool:
+        """Return whether there is nothing to write, so that opening need not wait for another writer."""
+        with self.read() as connection:
+            meta = _meta(connection) if schema_of(connection).has_table(META.name) else {}
+            if meta.get("schema") != str(SCHEMA_VERSION) or VACUUM_DUE in meta:
+                return False
+            known = {(g.pairing_id, g.label, g.dim, g.code_size) for g in registered(connection)}
+            return {(g.pairing_id, g.label, g.dim, g.code_size) for g in generations} <= known
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=16)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        # The driver's own transactions begin late and would break the snapshot; ours are explicit, below.
-        connection.isolation_level = None
-        for pragma in PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # IMMEDIATE takes the write lock at once: a transaction never fails half way because another one wrote.
-        write = connection.get_execution_options().get("sightline_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _check_meta(connection: Connection, path: Path, pairing_id: bytes) -> None:
-    meta = {row.key: row.value for row in connection.execute(select(META))}
-    if not meta:
-        rows = {"schema": SCHEMA_VERSION, "pairing_id": pairing_id.hex()}
+def _prepare(connection: Connection, name: str, generations: Sequence[Generation]) -> None:
+    tables = set(schema_of(connection).get_table_names())
+    if META.name not in tables:
+        if taken := sorted(tables & set(METADATA.tables)):
+            raise StoreError(
+                f"{name}: expected a catalogue or no tables of its names, got {', '.join(taken)} of something else.",
+                hint="Use a database or a schema of its own: postgresql://.../name?options=-csearch_path%3Dsightline",
+            )
+        METADATA.create_all(connection, checkfirst=False)
+        rows = {"schema": str(SCHEMA_VERSION), "catalogue_id": secrets.token_hex(16), "pruned": "0"}
         connection.execute(META.insert(), [{"key": key, "value": value} for key, value in rows.items()])
-        return
-    if meta.get("schema") != SCHEMA_VERSION:
-        raise StoreError(f"{path}: expected catalogue schema {SCHEMA_VERSION}, got {meta.get('schema')!r}.")
-    if meta.get("pairing_id") != pairing_id.hex():
-        raise VersionMismatch(
-            f"{path}: this catalogue was made with a bundle of pairing id {meta.get('pairing_id')}, "
-            f"the service's bundle is {pairing_id.hex()}.",
-            hint="Start with the bundle that made it, or index the photographs into a new data folder.",
+    found = _meta(connection).get("schema")
+    if found == "1":
+        migrate(connection)
+    elif found != str(SCHEMA_VERSION):
+        raise StoreError(
+            f"{name}: expected catalogue schema {SCHEMA_VERSION}, got {found!r}.",
+            hint="Upgrade the sightline package." if (found or "").isdecimal() else "Give the data folder's catalogue.",
         )
+    register(connection, generations)
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's, SQLAlchemy's and the file system's errors into StoreError."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise _store_error(path, str(error.orig)) from error
-    except sqlite3.Error as error:
-        raise _store_error(path, str(error)) from error
-    except (PoolTimeout, SQLAlchemyError) as error:
-        raise StoreUnavailable(f"{path}: the catalogue could not be asked ({type(error).__name__}).") from error
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: expected a writable data folder, got '{error.strerror}'.") from error
-
-
-def _store_error(path: Path, text: str) -> StoreError:
-    damaged = ("malformed", "not a database", "corrupt", "no such table", "no such column")
-    kind = StoreCorrupt if any(word in text for word in damaged) else StoreUnavailable
-    return kind(f"{path}: expected a working catalogue, got '{text}'.")
+def _meta(connection: Connection) -> dict[str, str]:
+    return {row.key: row.value for row in connection.execute(select(META))}

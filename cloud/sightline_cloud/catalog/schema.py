@@ -1,48 +1,86 @@
-"""The catalogue's tables."""
+"""The catalogue's tables, the same in SQLite and PostgreSQL.
+
+Every row of an item or of the change log has a `crc`: CRC-32 of its key and its fields. Neither a bit that flipped
+on the disk nor a row that strayed to another key is ever taken for what was stored; SQLite itself would not notice.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import UniqueConstraint as Unique
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = 2
 
 METADATA = MetaData()
+# SQLite finds a row by its number without an index only where the column is called INTEGER.
+Number = BigInteger().with_variant(Integer, "sqlite")
 
+# "schema", "catalogue_id", and "pruned": the last change that the log does not hold any more.
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
-# `pk` names a vector in every index. It is never used twice (AUTOINCREMENT): an item that is added again gets a new one,
-# so a removal that an index sees late can only ever hit the old vector.
+# `pk` names a vector in every index. It is never used twice: an item that is added again gets a new one, so a removal
+# that an index sees late can only ever hit the old vector. `slot` says which shard owns the item.
 ITEMS = Table(
     "items",
     METADATA,
-    Column("pk", Integer, primary_key=True, autoincrement=True),
+    Column("pk", Number, Identity(), primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("id", Text, nullable=False),
+    Column("slot", Integer, nullable=False),
     Column("metadata", Text, nullable=False),
-    Column("vector", LargeBinary, nullable=False),
-    Column("code", LargeBinary, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("created", Text, nullable=False),
-    UniqueConstraint("tenant", "id"),
+    Column("crc", BigInteger, nullable=False),
+    Unique("tenant", "id"),
+    # A tenant's items in order of pk, or those of some slots among them, without reading the rows.
+    Index("items_in_order", "tenant", "pk", "slot"),
     sqlite_autoincrement=True,
 )
 
 THUMBNAILS = Table(
     "thumbnails",
     METADATA,
-    Column("pk", Integer, ForeignKey("items.pk", ondelete="CASCADE"), primary_key=True),
+    Column("pk", Number, ForeignKey("items.pk", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("jpeg", LargeBinary, nullable=False),
+    Column("crc", BigInteger, nullable=False),
 )
 
-# Every change, in the order in which it was acknowledged. `op` is "add" or "remove".
+# What vectors there are: a generation is the model and codec of one bundle, and has a table of vectors of its own.
+GENERATIONS = Table(
+    "generations",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("pairing_id", Text, nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("code_size", Integer, nullable=False),
+    Column("created", Text, nullable=False),
+)
+
+# Every change, in the order in which it was acknowledged. `op` is "add", "update" (of metadata) or "remove";
+# `generation` is NULL for all. No content: an erased item leaves numbers here.
 CHANGES = Table(
     "changes",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Number, Identity(), primary_key=True),
     Column("tenant", Text, nullable=False),
-    Column("pk", Integer, nullable=False),
+    Column("pk", Number, nullable=False),
+    Column("slot", Integer, nullable=False),
     Column("op", Text, nullable=False),
+    Column("generation", Integer),
+    Column("crc", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Receipts of erasures. `pks` is what is still to be erased elsewhere, NULL when all is done.
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("number", Number, Identity(), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("receipt", Text, nullable=False),
+    Column("pks", Text),
     sqlite_autoincrement=True,
 )
 
@@ -57,3 +95,24 @@ KEYS = Table(
     Column("revoked", Text),
     Index("keys_by_name", "tenant", "name", unique=True),
 )
+
+
+def vectors_name(number: int) -> str:
+    """Return the name of generation `number`'s table of vectors."""
+    return f"vectors_{number}"
+
+
+def vectors_table(number: int) -> Table:
+    """Return generation `number`'s table: vectors as little-endian float16, codes as the bundle's codec gave them."""
+    items, name = MetaData(), vectors_name(number)
+    ITEMS.to_metadata(items)
+    return Table(
+        name,
+        items,
+        Column("pk", Number, ForeignKey("items.pk", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        Column("vector", LargeBinary, nullable=False),
+        Column("code", LargeBinary, nullable=False),
+        Column("crc", BigInteger, nullable=False),
+        # SQLite's only way to count vectors without reading them all; PostgreSQL has its index of the primary key.
+        Index(f"{name}_pks", "pk").ddl_if(dialect="sqlite"),
+    )

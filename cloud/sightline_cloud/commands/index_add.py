@@ -3,6 +3,8 @@
 Every batch is durable when the bar moves; a service that runs on the same data folder finds it within a second. A
 photograph that cannot be read is reported and left out. An id that is there already is replaced.
 
+With several --bundle each photograph is embedded by every one of them, and found by the apps of each.
+
 A manifest may have any other columns; 'id' names the item, 'title', 'category', 'price' and 'url' are what apps expect.
 
 Examples:
@@ -38,7 +40,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with opened(args) as engine, Progress(console=Console(stderr=True)) as bar:
         step = bar.add_task("indexing", total=len(entries))
         report = engine.ingest.add_photos(args.tenant, entries, progress=lambda n: bar.advance(step, n))
-        return {**dataclasses.asdict(report), "items": engine.store.counts().get(args.tenant, 0), "tenant": args.tenant}
+        held = engine.store.counts().get(args.tenant, 0)
+        return {**dataclasses.asdict(report), "items": held, "tenant": args.tenant, "gaps": engine.gaps()}
 
 
 def show(result: dict[str, Any]) -> str:
@@ -46,7 +49,10 @@ def show(result: dict[str, Any]) -> str:
         f"{result['added']} photographs added, {result['replaced']} of them in place of earlier ones; "
         f"tenant '{result['tenant']}' has {result['items']} items"
     ]
-    if result["skipped"]:
-        lines.append(f"{result['skipped']} could not be read:")
-        lines += [f"  [{problem['code']}] {problem['message']}" for problem in result["problems"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *result["gaps"], *show_problems(result)])
+
+
+def show_problems(result: dict[str, Any]) -> list[str]:
+    """Return the lines about photographs that could not be read."""
+    named = [f"  [{problem['code']}] {problem['message']}" for problem in result["problems"]]
+    return [f"{result['skipped']} could not be read:", *named] if result["skipped"] else []

@@ -1,10 +1,12 @@
 """Make an API key and print it. It is stored hashed and cannot be shown again.
 
-Scopes: 'search' asks; 'rerank' also gets the items' codes, for re-ranking on the device; 'write' changes the catalogue.
+Scopes: 'search' asks; 'rerank' also gets the items' codes, for re-ranking on the device; 'write' changes the catalogue;
+'admin' has the tenant's indexes built, compacted, rolled back and its items erased ('sightline index ... --url').
 
 Examples:
   sightline key add phone-app --scopes search,rerank
   sightline key add importer --tenant shop-2 --scopes write --json
+  sightline key add operator --scopes admin
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import argparse
 from typing import Any
 
 from sightline_cloud.commands.common import add_data_arguments, opened
-from sightline_cloud.tenancy.auth import SCOPES
+from sightline_cloud.tenancy.auth import DEFAULT_SCOPES, SCOPES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="what the key is for")
     parser.add_argument("--tenant", default="default", help="whose catalogue it opens (default 'default')")
-    parser.add_argument("--scopes", default=",".join(SCOPES), help=f"some of {','.join(SCOPES)} (default all)")
+    chosen = ",".join(DEFAULT_SCOPES)
+    parser.add_argument("--scopes", default=chosen, help=f"some of {','.join(SCOPES)} (default {chosen})")
     add_data_arguments(parser)
 
 

@@ -1,11 +1,14 @@
 """Run the service: one process over one data folder.
 
 The first start makes an API key for the tenant 'default' and prints it once; it is stored hashed and cannot be shown
-again. Logs are JSON lines on stderr. SIGINT and SIGTERM stop it after what runs is finished.
+again. With several --bundle several generations of apps are answered at once, each from the vectors of its own bundle; what
+is added is embedded by all. `settings.toml` in the data folder sets everything else, for the service and for the commands on
+that folder (cloud/README.md). Logs are JSON lines on stderr. SIGINT and SIGTERM stop it after what runs is finished.
 
 Examples:
   sightline serve
   sightline serve --data /var/lib/sightline --host 0.0.0.0 --port 8765
+  sightline serve --bundle ./shop-3 --bundle ./shop-4
 """
 
 from __future__ import annotations
@@ -15,28 +18,25 @@ import sys
 from typing import Any
 
 from sightline_cloud.app import create_app
-from sightline_cloud.commands.common import add_data_arguments, bundle_dir, data_dir
+from sightline_cloud.commands.common import add_data_arguments, bundle_dirs, data_dir
 from sightline_cloud.embedded import listen, server_of
 from sightline_cloud.logs import configure
 from sightline_cloud.settings import Settings
+from sightline_cloud.settings_file import read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser)
     defaults = Settings()
-    parser.add_argument("--host", default=defaults.host, help=f"address to listen on (default {defaults.host})")
-    parser.add_argument(
-        "--port", type=int, default=defaults.port, help=f"port, 0 for a free one (default {defaults.port})"
-    )
-    parser.add_argument(
-        "--search-threads", type=int, default=defaults.search_threads, help="searches side by side (default 2)"
-    )
+    parser.add_argument("--host", help=f"address to listen on (default {defaults.host})")
+    parser.add_argument("--port", type=int, help=f"port, 0 for a free one (default {defaults.port})")
+    parser.add_argument("--search-threads", type=int, help=f"searches side by side (default {defaults.search_threads})")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    settings = Settings(
-        data_dir=data_dir(args),
-        bundle_dir=bundle_dir(args),
+    settings = read_settings(
+        data_dir(args),
+        bundle_dirs=bundle_dirs(args) or None,
         host=args.host,
         port=args.port,
         search_threads=args.search_threads,
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     keys = app.state.engine.keys
     if not keys.list():
         say(f"API key of tenant 'default', shown this once: {keys.add('demo')}")
+    for gap in app.state.engine.gaps():
+        say(gap)
     say(f"Sightline serves {settings.data_dir} on http://{host}:{port} (docs: http://{host}:{port}/docs)")
     server_of(app).run(sockets=[sock])
     return {"stopped": True, "host": host, "port": port}

@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sightline_cloud.catalog.feed import Rows
+from sightline_shared.where import Where
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
 class Index(Protocol):
-    """Vectors of unit length by id; `search` may run in several threads at once, beside `add` and `remove`."""
+    """Items of one tenant; `search` may run in several threads at once, beside one thread that changes it.
+
+    A removal or an update holds for every search that begins after it returned.
+    """
 
     @property
     def kind(self) -> str:
         """ "flat" or "ivf", for reports."""
         ...
 
-    def __len__(self) -> int: ...
-
-    def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Add `vectors` `(n, d) float32` under new `ids` `(n,) int64`."""
+    def __len__(self) -> int:
+        """Return how many items there are, those that are not available among them."""
         ...
 
-    def remove(self, ids: Ids) -> int:
-        """Remove `ids`; returns how many were there."""
+    def add(self, rows: Rows) -> None:
+        """Add items; one whose pk is there already takes the old one's place."""
         ...
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
-        """Return cosines and ids `(n, k)` of the nearest vectors, best first; id -1 fills places without a vector."""
+    def update(self, rows: Rows) -> None:
+        """Take over the metadata of items that are there; others are left out."""
         ...
+
+    def remove(self, pks: Sequence[int]) -> int:
+        """Remove items; returns how many were there."""
+        ...
+
+    def search(self, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
+        """Return cosines and pks `(q, k)` of the nearest items to `queries` `(q, d) float32`, best first.
+
+        pk -1 with cosine -inf fills places without an item: as many as there are are found, up to k, however few
+        `where` lets pass. Raises FilterInvalid for a key that is not kept.
+        """
+        ...
+
+    def pks(self) -> Ids:
+        """Return the pks `(n,)` of all items, ascending."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Return sizes for reports; keys that end in `_bytes` are bytes."""
+        ...
+
+
+def nothing(queries: int, k: int) -> tuple[Vectors, Ids]:
+    """Return the answer of an index that has no item."""
+    return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
 
 
 class ReadWriteLock:

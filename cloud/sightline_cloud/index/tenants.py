@@ -1,56 +1,87 @@
-"""One index a tenant, built from the catalogue and kept up with its change log."""
+"""One index a tenant: built from the catalogue or opened from snapshots, and kept up with the change log."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
+import time
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 
-from sightline_cloud.catalog.store import Change, Store
+from sightline_cloud import crash
+from sightline_cloud.catalog.feed import Change, Feed
 from sightline_cloud.index.base import Ids, Index, Vectors
+from sightline_cloud.index.build import Progress
+from sightline_cloud.index.changes import apply
+from sightline_cloud.index.compact import HITS, Live, Workshop
 from sightline_cloud.index.flat import FlatIndex
-from sightline_cloud.index.ivf import IvfIndex, IvfSettings
+from sightline_cloud.index.main import MainIndex
+from sightline_cloud.index.planner import plan
+from sightline_cloud.index.tiers import TieredIndex
 from sightline_cloud.logs import log
 from sightline_cloud.settings import Settings
 from sightline_shared.codec import Codec
-from sightline_shared.errors import IndexFailed
+from sightline_shared.errors import ChangesPruned, IndexFailed, SnapshotCorrupt
+from sightline_shared.where import Where
 
-FETCH_CHUNK = 500
+CHANGES_AT_ONCE = 10_000
 
 
 class TenantIndexes:
-    """The indexes of every tenant. `catch_up` may be called from any thread, also while queries run."""
+    """The indexes of every tenant, for one generation (and shard) of the catalogue.
 
-    def __init__(self, store: Store, codec: Codec, settings: Settings) -> None:
-        self._store, self._codec, self._settings = store, codec, settings
-        self._catching_up = threading.Lock()
+    Searches run at any time and in any thread. Changes of the indexes exclude one another; the long ones (build, compact,
+    rollback, promote, erase) let `catch_up` through until the moment of the swap.
+    """
+
+    def __init__(
+        self, feed: Feed, codec: Codec, settings: Settings, folder: Path | None = None, *, name: str = "index"
+    ) -> None:
+        """Open the snapshots under `folder`, or a temporary one, and build what is not there or not fit.
+
+        `name` says what the snapshots are of, such as the generation and the shard: those of another name are refused.
+        Raises StoreError, IndexFailed, ConfigInvalid.
+        """
+        self._temporary = tempfile.TemporaryDirectory(prefix="sightline-index-") if folder is None else None
+        self._folder = Path(self._temporary.name) if self._temporary else folder or Path()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._feed, self._codec, self._settings = feed, codec, settings
+        self.workshop = Workshop(feed, codec, settings, self._folder, name)
+        self._changing, self._remaking = threading.Lock(), threading.Lock()
         # What stopped the last catch_up, None when it went well.
         self.trouble: str | None = None
-        self._seq, loaded = store.load(codec.dim)
-        self._indexes = {tenant: self._build(pks, vectors) for tenant, (pks, vectors) in loaded.items()}
-        # The highest pk an index has seen. Pks only grow, so an addition at or below it is in there already.
-        self._high = {tenant: int(pks.max()) for tenant, (pks, _) in loaded.items()}
+        self._none = FlatIndex(codec.dim, settings.filter_keys)
+        self._versions: dict[str, int] = defaultdict(int)
+        self._live: dict[str, Live] = {}
+        self._seq = 0
+        self._start()
+        self._planned = time.monotonic()
+        self.promote()
 
     @property
     def seq(self) -> int:
         """The position in the change log up to which the indexes know the catalogue."""
         return self._seq
 
-    def stats(self) -> dict[str, dict[str, int | str]]:
-        """Return kind and size of every tenant's index."""
-        return {tenant: {"kind": index.kind, "vectors": len(index)} for tenant, index in list(self._indexes.items())}
+    def version(self, tenant: str) -> int:
+        """Return a number that grows after every change of what the tenant's index answers; 0 before the first."""
+        return self._versions.get(tenant, 0)
 
-    def search(self, tenant: str, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
-        """Return cosines and pks `(n, k)` among the tenant's items; id -1 where there is none. Raises IndexFailed."""
-        index = self._indexes.get(tenant)
-        if index is None or not len(index):
-            return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+    def search(self, tenant: str, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
+        """Return cosines and pks `(q, k)` among the tenant's items; pk -1 where there is none.
+
+        Raises FilterInvalid, IndexFailed.
+        """
+        live = self._live.get(tenant)
         # The setting belongs to the calling thread; one query, one core.
         faiss.omp_set_num_threads(1)
         try:
-            return index.search(queries, k)
+            return (live.index if live else self._none).search(queries, k, where or None)
         except RuntimeError as error:  # what faiss raises
             raise IndexFailed(f"the index of tenant '{tenant}' failed: {str(error).splitlines()[-1]}") from error
 
@@ -59,7 +90,7 @@ class TenantIndexes:
 
         When it fails half way, the next call goes on from what was applied. Raises StoreError, IndexFailed.
         """
-        with self._catching_up:
+        with self._changing:
             try:
                 applied = self._follow()
             except Exception as error:
@@ -70,49 +101,223 @@ class TenantIndexes:
             self.trouble = None
             return applied
 
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Return kind, sizes and snapshots of every tenant's index; keys that end in `_bytes` are bytes."""
+        return {
+            tenant: {**live.index.stats(), "snapshots": self.workshop.snapshots(tenant).names()}
+            for tenant, live in list(self._live.items())
+        }
+
+    def due(self) -> list[str]:
+        """Return the tenants whose index has grown, shrunk or changed so much that it should be compacted."""
+        return [tenant for tenant, live in list(self._live.items()) if self._is_due(live.index)]
+
+    def compact(self, tenant: str, *, retrain: bool = False, progress: Progress | None = None) -> None:
+        """Build the tenant's index from the catalogue while the old one answers, and swap.
+
+        The lists' centroids are kept while they fit the number of items, unless `retrain` is set. `progress` is told
+        the stage and its share that is done. Raises StoreError, IndexFailed.
+        """
+        with self._remaking:
+            self._remake(tenant, retrain, progress)
+
+    def build(self, progress: Progress | None = None) -> None:
+        """Build every tenant's index from the catalogue, centroids and all."""
+        for tenant in sorted({*self._feed.tenants(), *self._live}):
+            self.compact(tenant, retrain=True, progress=progress)
+
+    def rollback(self, tenant: str) -> str:
+        """Have the snapshot before the one that answers answer, with all changes since; returns its name.
+
+        Raises IndexFailed when there is none, SnapshotCorrupt when it is damaged, and ChangesPruned when the change log
+        does not reach back to it; then all stays as it is.
+        """
+        with self._remaking:
+            snapshots = self.workshop.snapshots(tenant)
+            older = [name for name in snapshots.names() if name < (snapshots.current() or "")]
+            if not older:
+                raise IndexFailed(f"rollback: expected a snapshot of '{tenant}' before the one that answers, got none.")
+            fresh = self.workshop.open(tenant, older[-1])
+            self._follow_alone(tenant, fresh)
+            snapshots.point_to(older[-1])
+            self._swap(tenant, fresh)
+            return older[-1]
+
+    def promote(self) -> dict[str, int]:
+        """Put those lists into RAM that are asked for most, within the budget; returns how many of each tenant are there.
+
+        Without a budget all are, and nothing is to be done.
+        """
+        budget = self._settings.index_ram_bytes
+        if budget is None:
+            return {}
+        with self._remaking:
+            now = time.monotonic()
+            mains = self._mains()
+            for main in mains.values():
+                main.hits.decay(now - self._planned)
+            self._planned = now
+            spent = sum(live.index.stats()["ram_bytes"] for live in list(self._live.values()))
+            lists_now = sum(int(main.candidates().list_bytes[main.candidates().hot].sum()) for main in mains.values())
+            masks = plan({tenant: main.candidates() for tenant, main in mains.items()}, budget - spent + lists_now)
+            for tenant, main in mains.items():
+                main.tier(masks[tenant])
+                main.hits.save(self.workshop.snapshots(tenant).folder / HITS, main.folder.name)
+            return {tenant: int(mask.sum()) for tenant, mask in masks.items()}
+
+    def erase(self, tenant: str, pks: Sequence[int]) -> list[str]:
+        """Remove every trace of items that the catalogue has removed; returns what was done, for the receipt.
+
+        Indexes and snapshots that held one of them are built again without, and the old files unlinked. What a disk
+        keeps of unlinked files is for the disk's encryption to hide. Raises IndexFailed while the catalogue has them.
+        """
+        self.catch_up()
+        with self._remaking:
+            snapshots = self.workshop.snapshots(tenant)
+            snapshots.clean()
+            if len(self._feed.rows(pks)):
+                raise IndexFailed("erase: expected items that the catalogue has removed, got some that are there.")
+            if tenant in self._live:
+                self._remake(tenant, retrain=True, progress=None)
+                crash.point("erase: index built again")
+            doomed = [name for name in snapshots.names() if name != snapshots.current()]
+            for name in doomed:
+                snapshots.remove(name)
+        lines = [f"index of {self.workshop.name}: built again without {len(pks)} items"]
+        return lines + [f"snapshot {name} of {self.workshop.name}: removed" for name in doomed]
+
+    def verify(self, progress: Progress | None = None, only: str | None = None) -> list[str]:
+        """Return what is wrong with snapshots and indexes, of the tenant `only` or of all, a line each; none when all is well."""
+        problems = []
+        tenants = sorted({*self._feed.tenants(), *self._live}) if only is None else [only]
+        for number, tenant in enumerate(tenants):
+            snapshots = self.workshop.snapshots(tenant)
+            for name in snapshots.names():
+                try:
+                    snapshots.verified(name)
+                except SnapshotCorrupt as error:
+                    problems.append(error.message)
+            problems += self._compared(tenant)
+            if progress:
+                progress(tenant, (number + 1) / len(tenants))
+        return problems
+
+    def close(self) -> None:
+        """Remove the temporary folder, if there is one."""
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def _start(self) -> None:
+        """Open or build all indexes."""
+        position = self._feed.position()
+        fresh = {tenant: self.workshop.start(tenant) for tenant in self._feed.tenants()}
+        self._take_over(fresh, min([position, *(live.applied for live in fresh.values())]))
+        try:
+            self._follow()
+        except ChangesPruned:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Build all indexes from the catalogue: the change log does not reach back to where they stand."""
+        log("index_rebuild", reason="the change log is pruned", seq=self._seq)
+        position = self._feed.position()
+        fresh = {tenant: self.workshop.build(tenant) for tenant in self._feed.tenants()}
+        self._take_over(fresh, position)
+
+    def _take_over(self, fresh: dict[str, Live], seq: int) -> None:
+        gone = set(self._live) - set(fresh)
+        # The indexes first: whoever sees the new position sees what belongs to it.
+        self._live = fresh
+        for tenant in {*fresh, *gone}:
+            self._versions[tenant] += 1
+        self._seq = seq
+
     def _follow(self) -> int:
-        changes = self._store.changes_since(self._seq)
-        by_tenant: dict[str, list[Change]] = defaultdict(list)
-        for change in changes:
-            by_tenant[change.tenant].append(change)
-        for tenant, own in by_tenant.items():
-            self._apply(tenant, own)
-        if changes:
+        count = 0
+        while True:
+            # Read before the changes: when these end early, all up to it have been seen.
+            position = self._feed.position()
+            try:
+                changes = self._feed.changes_since(self._seq, CHANGES_AT_ONCE)
+            except ChangesPruned:
+                self._rebuild()
+                continue
+            by_tenant: dict[str, list[Change]] = defaultdict(list)
+            for change in changes:
+                by_tenant[change.tenant].append(change)
+            for tenant, own in by_tenant.items():
+                if tenant not in self._live:
+                    empty = FlatIndex(self._codec.dim, self._settings.filter_keys)
+                    self._live[tenant] = Live(empty, self._seq)
+                if self._take_in(self._live[tenant], own):
+                    self._versions[tenant] += 1
+            count += len(changes)
+            if len(changes) < CHANGES_AT_ONCE:
+                self._seq = max(self._seq, position, *(change.seq for change in changes[-1:]))
+                return count
             self._seq = changes[-1].seq
-        return len(changes)
 
-    def _apply(self, tenant: str, changes: list[Change]) -> None:
-        removed = {change.pk for change in changes if change.op == "remove"}
-        high = self._high.get(tenant, 0)
-        added = [c.pk for c in changes if c.op == "add" and c.pk > high and c.pk not in removed]
-        index = self._indexes.setdefault(tenant, FlatIndex(self._codec.dim))
-        if removed:
-            index.remove(np.array(sorted(removed), np.int64))
-        for start in range(0, len(added), FETCH_CHUNK):
-            chunk = added[start : start + FETCH_CHUNK]
-            # One that was removed meanwhile is not there any more; its removal comes later in the log.
-            found = self._store.vectors(chunk, self._codec.dim)
-            if found:
-                index.add(np.array(list(found), np.int64), np.stack(list(found.values())))
-            # Chunk by chunk: when the next one fails, this one is not added a second time.
-            self._high[tenant] = chunk[-1]
-        if index.kind == "flat" and len(index) >= self._settings.ivf_min_vectors:
-            self._rebuild(tenant)
+    def _take_in(self, live: Live, changes: Sequence[Change]) -> bool:
+        """Apply those of `changes`, of the index's own tenant, that it does not know; returns whether there were any."""
+        fresh = [change for change in changes if change.seq > live.applied]
+        if fresh:
+            apply(live.index, fresh, self._feed)
+            live.applied = fresh[-1].seq
+        return bool(fresh)
 
-    def _rebuild(self, tenant: str) -> None:
-        _, loaded = self._store.load(self._codec.dim, tenant)
-        if tenant not in loaded:  # emptied meanwhile; the removals come later in the log
-            return
-        pks, vectors = loaded[tenant]
-        log("index_rebuild", tenant=tenant, vectors=len(pks))
-        self._indexes[tenant], self._high[tenant] = self._build(pks, vectors), int(pks.max())
+    def _follow_alone(self, tenant: str, live: Live) -> None:
+        """Bring an index that does not answer yet up to the end of the change log."""
+        while True:
+            position = self._feed.position()
+            changes = self._feed.changes_since(live.applied, CHANGES_AT_ONCE)
+            self._take_in(live, [change for change in changes if change.tenant == tenant])
+            live.applied = max(live.applied, *(change.seq for change in changes[-1:]), 0)
+            if len(changes) < CHANGES_AT_ONCE:
+                live.applied = max(live.applied, position)
+                return
 
-    def _build(self, pks: Ids, vectors: Vectors) -> Index:
-        index: Index
-        if len(pks) < self._settings.ivf_min_vectors:
-            index = FlatIndex(self._codec.dim)
+    def _swap(self, tenant: str, fresh: Live) -> None:
+        """Have `fresh` answer. What came since it was built is applied first: most of it while others may change too."""
+        self._follow_alone(tenant, fresh)
+        with self._changing:
+            self._follow_alone(tenant, fresh)
+            self._live[tenant] = fresh
+            self._versions[tenant] += 1
+
+    def _remake(self, tenant: str, retrain: bool, progress: Progress | None) -> None:
+        fresh = self.workshop.in_background(tenant, retrain=retrain, progress=progress)
+        old = self._live.get(tenant)
+        if isinstance(fresh.index, TieredIndex) and old and isinstance(old.index, TieredIndex):
+            fresh.index.main.inherit(old.index.main)
+        self._swap(tenant, fresh)
+        crash.point("compact: swapped")
+        if fresh.index.kind == "flat":
+            self.workshop.discard(tenant)
         else:
-            chosen = IvfSettings(self._settings.nprobe, self._settings.rescore)
-            index = IvfIndex(vectors, self._codec, lambda ids: self._store.vectors(ids, self._codec.dim), chosen)
-        index.add(pks, vectors)
-        return index
+            self.workshop.snapshots(tenant).prune(self._settings.snapshots_kept)
+        log("index_swapped", tenant=tenant, kind=fresh.index.kind, vectors=len(fresh.index), seq=fresh.applied)
+
+    def _mains(self) -> dict[str, MainIndex]:
+        return {
+            tenant: live.index.main for tenant, live in list(self._live.items()) if isinstance(live.index, TieredIndex)
+        }
+
+    def _is_due(self, index: Index) -> bool:
+        settings, stats = self._settings, index.stats()
+        if isinstance(index, TieredIndex):
+            changed = stats["delta"] + stats["tombstones"]
+            return changed > settings.compact_share * stats["rows"] or len(index) < settings.ivf_min_vectors
+        return len(index) >= settings.ivf_min_vectors or stats["tombstones"] > max(1000, len(index))
+
+    def _compared(self, tenant: str) -> list[str]:
+        with self._changing:
+            self._follow()
+            live = self._live.get(tenant)
+            held = live.index.pks() if live else np.empty(0, np.int64)
+            with self._feed.snapshot(tenant) as view:
+                true = np.concatenate([rows.pks for rows in view.chunks] or [held[:0]])
+                moved = live is not None and view.seq > self._seq
+        missing, extra = np.setdiff1d(true, held), np.setdiff1d(held, true)
+        if moved or not len(missing) + len(extra):
+            return []
+        return [f"index of tenant '{tenant}': {len(missing)} items are missing and {len(extra)} are too many."]

@@ -1,4 +1,8 @@
-"""Adds photographs to the catalogue: embed in batches, encode, store; a batch that is stored stays stored."""
+"""Adds photographs to the catalogue: embed in batches, encode, store; a batch that is stored stays stored.
+
+Every live generation embeds every photograph, and an item is stored with all of its vectors in one write: there is no
+moment at which one of the generations finds it and another does not.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from sightline_cloud.catalog.store import NewItem, Store
+from sightline_cloud.catalog.records import NewItem
+from sightline_cloud.catalog.store import Store
 from sightline_cloud.ingest.fields import item_problem
-from sightline_cloud.ingest.gallery_model import GalleryModel
 from sightline_cloud.ingest.reader import Entry
-from sightline_shared.codec import Codec
+from sightline_cloud.live import LiveGeneration
 from sightline_shared.errors import InputError, ManifestInvalid
-from sightline_shared.preprocess import DAMAGE, Frame, load_image, to_tensor
+from sightline_shared.preprocess import DAMAGE, Frame, load_image
 
 BATCH = 32
 THUMBNAIL_SIDE = 192
@@ -33,18 +38,35 @@ class AddReport:
     skipped: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
 
+    def skip(self, entry: Entry, error: InputError) -> None:
+        """Count a photograph that was left out, and why."""
+        self.skipped += 1
+        if len(self.problems) < MAX_REPORTED:
+            problem = {"path": str(entry.path), **error.to_dict()}
+            self.problems.append({key: _shown(text) for key, text in problem.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A photograph that was read: each generation's tensor `(s, s, 3) uint8`, a JPEG, the original's size."""
+
+    id: str
+    metadata: Mapping[str, Any]
+    tensors: dict[str, NDArray[np.uint8]]
+    thumbnail: bytes
+    size_px: tuple[int, int]
+
 
 class Ingest:
     """Turns pictures into stored items."""
 
-    def __init__(self, store: Store, model: GalleryModel, codec: Codec, input_size: int) -> None:
-        self._store, self._model, self._codec, self._size = store, model, codec, input_size
+    def __init__(self, store: Store, generations: Sequence[LiveGeneration]) -> None:
+        self._store, self._generations = store, generations
 
     def add_one(self, tenant: str, item_id: str, picture: Frame, metadata: Mapping[str, Any]) -> bool:
         """Add one item, durably; returns whether it replaced one. Raises InputError for a picture that is none."""
-        tensor, thumbnail, size = self._read(picture, item_id)
-        (item,) = self._items([(item_id, metadata, tensor, thumbnail, size)])
-        return bool(self._store.add(tenant, [item]))
+        ready = self._read(item_id, metadata, picture, item_id)
+        return bool(self._store.add(tenant, self._items([ready])))
 
     def add_photos(
         self, tenant: str, entries: Sequence[Entry], *, progress: Callable[[int], None] | None = None
@@ -59,12 +81,9 @@ class Ingest:
             for entry in chunk:
                 try:
                     _check(entry)
-                    ready.append((entry.id, entry.metadata, *self._read(entry.path, str(entry.path))))
+                    ready.append(self._read(entry.id, entry.metadata, entry.path, str(entry.path)))
                 except InputError as error:
-                    report.skipped += 1
-                    if len(report.problems) < MAX_REPORTED:
-                        problem = {"path": str(entry.path), **error.to_dict()}
-                        report.problems.append({key: _shown(text) for key, text in problem.items()})
+                    report.skip(entry, error)
             if ready:
                 report.replaced += self._store.add(tenant, self._items(ready))
                 report.added += len(ready)
@@ -77,16 +96,16 @@ class Ingest:
             )
         return report
 
-    def _read(self, picture: Frame, name: str) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], bytes, tuple[int, int]]:
+    def _read(self, item_id: str, metadata: Mapping[str, Any], picture: Frame, name: str) -> Ready:
         image = load_image(picture, name=name)
-        return to_tensor(image, self._size), _thumbnail(image), _full_size(picture, image)
+        tensors = {live.key: live.tensor(image) for live in self._generations}
+        return Ready(item_id, metadata, tensors, _thumbnail(image), _full_size(picture, image))
 
-    def _items(self, ready: Sequence[tuple[Any, ...]]) -> list[NewItem]:
-        vectors = self._model.embed(np.stack([tensor for _, _, tensor, _, _ in ready]))
-        codes = self._codec.encode(vectors)
+    def _items(self, ready: Sequence[Ready]) -> list[NewItem]:
+        embedded = {live.key: live.embed([one.tensors[live.key] for one in ready]) for live in self._generations}
         return [
-            NewItem(item_id, vector, code.tobytes(), thumbnail, size, metadata)
-            for (item_id, metadata, _, thumbnail, size), vector, code in zip(ready, vectors, codes, strict=True)
+            NewItem(one.id, {key: own[n] for key, own in embedded.items()}, one.thumbnail, one.size_px, one.metadata)
+            for n, one in enumerate(ready)
         ]
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import RuntimeFailed
-from sightline_shared.preprocess import Frame, load_image, to_tensor
 
 
 class GalleryModel:
@@ -18,7 +17,6 @@ class GalleryModel:
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         """Load the model; raises RuntimeFailed, or GoldenMismatch when it computes other numbers than it should."""
-        self._size = bundle.manifest.input_size
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -39,10 +37,6 @@ class GalleryModel:
             raise RuntimeFailed(f"ONNX Runtime failed on a {tensors.shape} batch: {_first_line(error)}") from error
         result: NDArray[np.float32] = embeddings
         return result
-
-    def tensor(self, picture: Frame) -> NDArray[np.uint8]:
-        """Return the model's input for a picture; raises InputError."""
-        return to_tensor(load_image(picture), self._size)
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,9 @@ from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.schema import KEYS
 from sightline_shared.errors import ConfigInvalid, KeyMissing, KeyUnknown, ScopeMissing
 
-SCOPES = ("search", "rerank", "write")
+SCOPES = ("search", "rerank", "write", "admin")
+# What a key gets when nothing is said: no key becomes an operator's by default.
+DEFAULT_SCOPES = SCOPES[:-1]
 PREFIX = "sk_"
 MAX_KEY_CHARS = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -45,7 +47,7 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, name: str, *, tenant: str = "default", scopes: tuple[str, ...] = SCOPES) -> str:
+    def add(self, name: str, *, tenant: str = "default", scopes: tuple[str, ...] = DEFAULT_SCOPES) -> str:
         """Make a key and return it; it cannot be shown again. Raises ConfigInvalid."""
         check_name("key name", name)
         check_name("tenant", tenant)
@@ -88,13 +90,12 @@ class Keys:
         if len(key) > MAX_KEY_CHARS:
             raise KeyUnknown("the API key is not known.")
         digest = _digest(key.strip())
-        with self._database.read() as connection:
-            row = connection.exec_driver_sql(
-                "SELECT sha256, tenant, name, scopes FROM keys WHERE sha256 = ? AND revoked IS NULL", (digest,)
-            ).one_or_none()
-        if row is None or not hmac.compare_digest(row[0], digest):
+        sql = "SELECT sha256, tenant, name, scopes FROM keys WHERE sha256 = ? AND revoked IS NULL"
+        rows = self._database.ask(sql, (digest,))
+        if not rows or not hmac.compare_digest(rows[0][0], digest):
             raise KeyUnknown("the API key is not known.")
-        return Caller(row[1], row[2], frozenset(row[3].split(",")))
+        _, tenant, name, scopes = rows[0]
+        return Caller(tenant, name, frozenset(scopes.split(",")))
 
 
 def check_name(label: str, name: str) -> None:

@@ -1,0 +1,93 @@
+"""What an operator has the running service do, for the key's tenant. A call returns when it is done, be it minutes later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from sightline_cloud.api.access import CurrentCaller, engine_of
+from sightline_cloud.api.body import read_capped
+from sightline_cloud.operate import erase, indexes, report
+from sightline_cloud.tenancy.auth import Caller
+from sightline_shared.errors import BodyMalformed
+
+router = APIRouter()
+Result = TypeVar("Result")
+
+MAX_IDS = 10_000
+MAX_IDS_BYTES = 4 * 1024 * 1024
+ERASE = {
+    "requestBody": {
+        "required": True,
+        "description": f'JSON: {{"ids": [...]}}, at most {MAX_IDS} ids.',
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
+@router.get("/v1/admin/stats", summary="The live indexes, the result cache and the housekeeping")
+async def get_stats(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    stats = await _done(request, caller, lambda: report.in_memory(engine_of(request), caller.tenant))
+    return {"tenant": caller.tenant, **stats, "housekeeping": request.app.state.housekeeping.stats()}
+
+
+@router.post("/v1/admin/build", summary="Build the indexes from the catalogue, centroids and all")
+async def post_build(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    return await _done(request, caller, lambda: _compacted(request, caller, retrain=True))
+
+
+@router.post("/v1/admin/compact", summary="Merge delta and tombstones into the indexes")
+async def post_compact(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    return await _done(request, caller, lambda: _compacted(request, caller, retrain=False))
+
+
+@router.post("/v1/admin/promote", summary="Put the lists that are asked for most into RAM, within the budget")
+async def post_promote(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    return await _done(request, caller, lambda: indexes.promote(engine_of(request), [caller.tenant]))
+
+
+@router.post("/v1/admin/rollback", summary="Have the snapshots before the ones that answer answer")
+async def post_rollback(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    return await _done(request, caller, lambda: indexes.rollback(engine_of(request), caller.tenant))
+
+
+@router.post("/v1/admin/verify", summary="Compare snapshots with their digests and indexes with the catalogue")
+async def post_verify(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    step = request.app.state.housekeeping.step
+    problems = await _done(request, caller, lambda: report.verify_live(engine_of(request), caller.tenant, step))
+    return {"ok": not problems, "problems": problems}
+
+
+@router.post("/v1/admin/erase", summary="Erase every trace of items; returns the receipt", openapi_extra=ERASE)
+async def post_erase(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+    caller.require("admin")
+    ids = _ids(await read_capped(request, MAX_IDS_BYTES))
+    receipt = await _done(request, caller, lambda: erase.erase(engine_of(request), caller.tenant, ids))
+    return receipt.to_dict()
+
+
+async def _done(request: Request, caller: Caller, work: Callable[[], Result]) -> Result:
+    caller.require("admin")
+    return await anyio.to_thread.run_sync(work, limiter=request.app.state.admin_limiter)
+
+
+def _compacted(request: Request, caller: Caller, *, retrain: bool) -> dict[str, Any]:
+    engine, step = engine_of(request), request.app.state.housekeeping.step
+    tenants = indexes.known_tenants(engine, caller.tenant)
+    return indexes.compact(engine, tenants, retrain=retrain, progress=step)
+
+
+def _ids(body: bytes) -> list[str]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BodyMalformed(f"erase: expected one JSON object, got text that breaks ({error}).") from error
+    ids = fields.get("ids") if isinstance(fields, dict) else None
+    if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS or not all(isinstance(each, str) for each in ids):
+        raise BodyMalformed(f'erase: expected {{"ids": [...]}} with 1 to {MAX_IDS} texts.')
+    return ids

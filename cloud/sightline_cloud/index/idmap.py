@@ -1,0 +1,68 @@
+"""Rows to pks and back: 8 bytes a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline_cloud.index.base import Ids
+
+
+class SortedIds:
+    """The ids of a static tier, whose rows are in ascending order of pk. `pks` may be a map of a file."""
+
+    def __init__(self, pks: Ids) -> None:
+        self.all = pks
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def pks_of(self, rows: Ids) -> Ids:
+        """Return the pks of `rows`, any shape; -1 stays -1."""
+        found: Ids = np.where(rows < 0, -1, self.all[rows])
+        return found
+
+    def rows_of(self, pks: Sequence[int]) -> Ids:
+        """Return the rows `(n,)` of `pks`, -1 for those that are not here."""
+        wanted = np.asarray(pks, np.int64)
+        if not len(self.all):
+            return np.full(len(wanted), -1, np.int64)
+        rows = np.searchsorted(self.all, wanted).clip(max=len(self.all) - 1)
+        return np.where(self.all[rows] == wanted, rows, -1)
+
+
+class GrowingIds:
+    """The ids of a tier that grows; of a pk that comes twice the later row counts."""
+
+    def __init__(self) -> None:
+        self._pks = np.empty(64, np.int64)
+        self._rows: dict[int, int] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, pks: Ids) -> None:
+        count = self._count + len(pks)
+        if count > len(self._pks):
+            grown = np.empty(max(count, 2 * len(self._pks)), np.int64)
+            grown[: self._count] = self._pks[: self._count]
+            self._pks = grown
+        self._pks[self._count : count] = pks
+        self._rows.update(zip(pks.tolist(), range(self._count, count), strict=True))
+        self._count = count
+
+    @property
+    def all(self) -> Ids:
+        """The pks by row."""
+        return self._pks[: self._count]
+
+    def pks_of(self, rows: Ids) -> Ids:
+        """Return the pks of `rows`, any shape; -1 stays -1."""
+        found: Ids = np.where(rows < 0, -1, self._pks[rows])
+        return found
+
+    def rows_of(self, pks: Sequence[int]) -> Ids:
+        """Return the rows `(n,)` of `pks`, -1 for those that are not here."""
+        return np.array([self._rows.get(int(pk), -1) for pk in pks], np.int64)

@@ -1,0 +1,193 @@
+"""One tenant's snapshots on disk: written aside, verified before they are read, swapped in by one rename.
+
+    <folder>/CURRENT         the name of the snapshot that answers
+    <folder>/000007/         a snapshot: its files and manifest.json, written once and never changed
+    <folder>/building/       one that is being written; a crash leaves it, the next start removes it
+
+`manifest.json` is a JSON object: format, name (of what the index is of: generation and shard), catalogue_id, tenant, seq
+(the change log's position at which it was taken), count, dim, coder, trained_on (rows when the centroids were trained), filter_keys,
+created, files (by name: bytes and sha256), and digest, the sha256 of the object without it. A file that does not hash to
+what the manifest says, or a manifest that does not hash to its digest, is never read further.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sightline_cloud import crash
+from sightline_cloud.logs import log
+from sightline_shared.errors import IndexFailed, SnapshotCorrupt
+
+FORMAT = 1
+MANIFEST, CURRENT, BUILDING = "manifest.json", "CURRENT", "building"
+MAX_MANIFEST_BYTES = 64 * 1024
+NAME = re.compile(r"[0-9]{6}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot says of itself."""
+
+    name: str
+    catalogue_id: str
+    tenant: str
+    seq: int
+    count: int
+    dim: int
+    coder: str
+    trained_on: int
+    filter_keys: list[str]
+    created: str
+    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    format: int = FORMAT
+
+
+class Snapshots:
+    """The snapshots in one folder. One process at a time changes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """Return the names of all snapshots, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
+
+    def current(self) -> str | None:
+        """Return the name of the snapshot that answers; None when there is none, or when CURRENT is damaged."""
+        try:
+            with (self.folder / CURRENT).open("rb") as file:
+                name = file.read(16).decode("ascii", "replace").strip()
+        except OSError:
+            return None
+        return name if NAME.fullmatch(name) and (self.folder / name).is_dir() else None
+
+    def begin(self) -> Path:
+        """Return an empty folder to write the next snapshot's files into."""
+        building = self.folder / BUILDING
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        return building
+
+    def publish(self, building: Path, manifest: Manifest) -> str:
+        """Make the files durable, then what they are, then have them answer; returns the new snapshot's name.
+
+        A crash before the last rename leaves the old snapshot, one after it the new one.
+        """
+        files = {}
+        for path in sorted(building.iterdir()):
+            crash.point(f"snapshot: {path.name} written")
+            sync(path)
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        crash.point("snapshot: files durable")
+        write_manifest(building, dataclasses.replace(manifest, files=files))
+        sync(building)
+        crash.point("snapshot: manifest durable")
+        name = f"{max(map(int, self.names()), default=0) + 1:06}"
+        building.rename(self.folder / name)
+        sync(self.folder)
+        crash.point("snapshot: named")
+        self.point_to(name)
+        return name
+
+    def point_to(self, name: str) -> None:
+        """Have the snapshot `name` answer after a restart, durably."""
+        aside = self.folder / (CURRENT + ".new")
+        aside.write_text(name + "\n")
+        crash.point("snapshot: pointer written")
+        sync(aside)
+        aside.replace(self.folder / CURRENT)
+        crash.point("snapshot: pointer moved")
+        sync(self.folder)
+        crash.point("snapshot: pointer durable")
+
+    def manifest(self, name: str) -> Manifest:
+        """Return what a snapshot says of itself; its files are not looked at. Raises SnapshotCorrupt."""
+        return read_manifest(self.folder / name)
+
+    def verified(self, name: str) -> Manifest:
+        """Return the manifest of a snapshot whose every file hashes to what it says; raises SnapshotCorrupt."""
+        folder = self.folder / name
+        manifest = read_manifest(folder)
+        for file, said in manifest.files.items():
+            path = folder / file
+            if not path.is_file() or path.stat().st_size != said["bytes"]:
+                raise SnapshotCorrupt(f"{path}: expected a file of {said['bytes']} bytes.")
+            if sha256_of(path) != said["sha256"]:
+                raise SnapshotCorrupt(f"{path}: expected sha256 {said['sha256'][:12]}..., got another.")
+        return manifest
+
+    def prune(self, keep: int) -> None:
+        """Remove all but the newest `keep` snapshots and the one that answers."""
+        current = self.current()
+        names = [name for name in self.names() if name != current]
+        for name in names[: max(0, len(names) - keep)]:
+            self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a snapshot."""
+        shutil.rmtree(self.folder / name)
+        sync(self.folder)
+        crash.point("snapshot: old one removed")
+        log("snapshot_removed", folder=str(self.folder), snapshot=name)
+
+    def clean(self) -> None:
+        """Remove what a crash left half written."""
+        shutil.rmtree(self.folder / BUILDING, ignore_errors=True)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write and sync `manifest.json`."""
+    fields = dataclasses.asdict(manifest)
+    path = folder / MANIFEST
+    path.write_text(json.dumps({**fields, "digest": _digest(fields)}, indent=1))
+    sync(path)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a manifest that hashes to its own digest; raises SnapshotCorrupt."""
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_MANIFEST_BYTES + 1)
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
+        fields = json.loads(data)
+        if fields.pop("digest") != _digest(fields):
+            raise ValueError("a text that does not hash to its digest")
+        if fields["format"] != FORMAT:
+            raise ValueError(f"format {fields['format']!r}")
+        return Manifest(**fields)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SnapshotCorrupt(
+            f"{path}: expected a snapshot's manifest of format {FORMAT}, got {error!r:.200}."
+        ) from error
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise IndexFailed(f"{path}: expected a disk that takes the snapshot, got '{error.strerror}'.") from error
+    finally:
+        os.close(handle)
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

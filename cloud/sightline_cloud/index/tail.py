@@ -1,0 +1,120 @@
+"""The lists of the large index: in RAM, memory-mapped from the SSD, or some here and some there."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline_cloud.index.base import Ids, Vectors
+from sightline_shared.errors import SnapshotCorrupt
+
+# faiss's default of 16 loses a good part of the lists that nprobe asks for.
+COARSE_EF_SEARCH = 128
+# Beyond this share of the lists, comparing all centroids costs less than the graph, and misses none.
+EXACT_COARSE_SHARE = 0.1
+# What a file may ask of the reader: no more memory at once than it has bytes and a table takes, and no more lists.
+TABLES_BYTES = 1 << 28
+MAX_LISTS = 1 << 22
+ID_BYTES = 8
+
+_limits = threading.Lock()
+
+
+class Lists:
+    """IVF lists, searched together wherever they are. Not changed once made: tiering makes another one."""
+
+    def __init__(self, path: Path, hot: NDArray[np.bool_] | bool = True) -> None:
+        """Open a snapshot's lists, whose digest the caller has verified; raises SnapshotCorrupt.
+
+        `hot` says which are to be in RAM: all, none, or one by one `(lists,)`. The others take next to none of it.
+        """
+        in_ram = bool(np.all(hot))
+        self._index = read_index(path, 0 if in_ram else faiss.IO_FLAG_MMAP_IFC)
+        self._quantizer = faiss.downcast_index(self._index.quantizer)
+        self._quantizer.hnsw.efSearch = COARSE_EF_SEARCH
+        self._centroids = faiss.downcast_index(self._quantizer.storage)
+        self.count = int(self._index.nlist)
+        self.sizes: NDArray[np.int64] = np.array(
+            [self._index.invlists.list_size(number) for number in range(self.count)], np.int64
+        )
+        self.hot: NDArray[np.bool_] = np.broadcast_to(np.asarray(hot, bool), self.count)
+        self.row_bytes = int(self._index.code_size) + ID_BYTES
+        # A prefetch starts threads that cost more than what they save.
+        self._index.parallel_mode = 0
+        if not in_ram and self.hot.any():
+            self._move_to_ram()
+
+    def _move_to_ram(self) -> None:
+        """Copy the hot lists; faiss looks into the copies first."""
+        # Kept on self: faiss holds only raw pointers.
+        self._mapped = faiss.downcast_InvertedLists(self._index.invlists)
+        self._copies = faiss.ArrayInvertedLists(self.count, self._index.code_size)
+        for number in np.flatnonzero(self.hot).tolist():
+            if size := self._mapped.list_size(number):
+                ids, codes = self._mapped.get_ids(number), self._mapped.get_codes(number)
+                self._copies.add_entries(number, size, ids, codes)
+        self._both = faiss.MaskedInvertedLists(self._copies, self._mapped)
+        self._index.own_invlists = False
+        self._index.replace_invlists(self._both, False)
+
+    def coarse(self, queries: Vectors, nprobe: int) -> tuple[Vectors, Ids]:
+        """Return distances and numbers `(q, nprobe)` of the nearest lists."""
+        nearby = self._quantizer if nprobe <= EXACT_COARSE_SHARE * self.count else self._centroids
+        distances, numbers = nearby.search(queries, nprobe)
+        return distances, numbers
+
+    def search(
+        self, queries: Vectors, coarse: tuple[Vectors, Ids], wanted: int, selector: faiss.IDSelector | None
+    ) -> Ids:
+        """Return the rows `(q, wanted)` whose codes are nearest to `queries` `(q, p)`, best first, -1 where none is."""
+        distances, numbers = coarse
+        count, nprobe = numbers.shape
+        parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
+        scores, rows = np.empty((count, wanted), np.float32), np.empty((count, wanted), np.int64)
+        pointer = faiss.swig_ptr
+        # faiss's own wrapper takes no parameters.
+        self._index.search_preassigned_c(
+            count,
+            pointer(queries),
+            wanted,
+            pointer(numbers),
+            pointer(distances),
+            pointer(scores),
+            pointer(rows),
+            False,
+            parameters,
+            None,
+        )
+        return rows
+
+    @property
+    def ram_bytes(self) -> int:
+        """What lists in RAM take, and the centroids with their graph."""
+        return int(self.sizes[self.hot].sum()) * self.row_bytes + self.coarse_bytes
+
+    @property
+    def coarse_bytes(self) -> int:
+        return self.count * (4 * int(self._index.d) + 4 * int(self._quantizer.hnsw.nb_neighbors(0)))
+
+
+def read_index(path: Path, flags: int = 0) -> faiss.IndexIVF:
+    """Read an IVF index over an HNSW graph, within limits that the file's size sets; raises SnapshotCorrupt."""
+    try:
+        with _limits:  # they are faiss's, for the whole process
+            faiss.set_deserialization_vector_byte_limit(path.stat().st_size + TABLES_BYTES)
+            faiss.set_deserialization_loop_limit(MAX_LISTS)
+            # The table would take more memory than the codes, and buys nothing.
+            read = faiss.read_index(str(path), flags | faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+    except (OSError, RuntimeError) as error:
+        raise SnapshotCorrupt(f"{path}: expected lists, got '{str(error).splitlines()[-1]:.200}'.") from error
+    index = faiss.downcast_index(read)
+    # The downcast object keeps it alive from here on.
+    read.this.disown()
+    index.this.own(True)
+    if not isinstance(index, faiss.IndexIVF) or not isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
+        raise SnapshotCorrupt(f"{path}: expected an IVF index over an HNSW graph, got {type(index).__name__}.")
+    return index

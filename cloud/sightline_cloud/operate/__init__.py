@@ -1,0 +1,1 @@
+"""What an operator can have done and shown: the commands and the admin endpoints call these."""

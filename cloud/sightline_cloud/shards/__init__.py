@@ -1,0 +1,1 @@
+"""Shards: which items live where, and one search over all of them."""
