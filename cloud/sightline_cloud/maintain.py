@@ -24,6 +24,7 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._counts = {"rounds": 0, "compactions": 0, "changes_pruned": 0}
         self._now: str | None = None
+        self._pruned_to = 0
 
     def round(self) -> None:
         """Do what is due; raises StoreError, IndexFailed."""
@@ -34,8 +35,10 @@ class Housekeeping:
                 except ServiceBusy:  # stopped
                     return
             part.indexes.promote()
-        pruned = self._engine.store.prune_changes(self._prunable())
-        self._counts["changes_pruned"] += pruned
+        prunable = self._prunable()
+        if prunable > self._pruned_to:  # or it would be a write for nothing
+            self._counts["changes_pruned"] += self._engine.store.prune_changes(prunable)
+            self._pruned_to = prunable
         self._counts["rounds"] += 1
 
     def stop(self) -> None:

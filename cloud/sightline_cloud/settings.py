@@ -24,7 +24,8 @@ class Settings:
     `network_ms`: what is held back from a query's deadline for the way there and back, at most a
     quarter of it; an answer that leaves at the deadline arrives after the caller has given up. `shards`: into how many
     parts each index is divided, by the items' ids, each searched by threads of its own. `min_shards`: the share of them
-    that must answer in time; with fewer a query is refused. `cache_mb`: what the result cache may hold, 0 switches it off.
+    that must answer in time; with fewer a query is refused. `housekeeping_seconds`: how often the service looks for
+    indexes to compact and lists to move between RAM and SSD. `cache_mb`: what the result cache may hold, 0 switches it off.
     """
 
     data_dir: Path = Path("sightline-data")

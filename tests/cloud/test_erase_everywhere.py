@@ -1,24 +1,29 @@
 """Erased means gone: from the catalogue, the indexes, old snapshots, other generations' snapshots and the caches."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.crowd import fill
+from support.erasing import VICTIMS
 from support.tiny_bundle import make_tiny_bundle
 
 from sightline_cloud.cache import Question
 from sightline_cloud.catalog.erase import is_genuine
 from sightline_cloud.embedded import EmbeddedService
 from sightline_cloud.engine import Engine
+from sightline_cloud.operate.erase import erase
 from sightline_cloud.settings_file import read_settings
 from sightline_shared.bundle import Bundle
 from sightline_shared.cli import main
 from sightline_shared.where import Where
 
 COUNT = 1100
-VICTIMS, PKS = ["crowd/1050", "crowd/1060"], (1051, 1061)
+PKS = (1051, 1061)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,7 @@ def test_the_command_leaves_no_trace_even_of_a_generation_that_it_did_not_open(
     words = ["index", "erase", *VICTIMS, "--data", str(data), "--bundle", str(tiny_folder), "--receipt", str(file)]
     assert main([*words, "--json"]) == 0
     receipt = json.loads(capsys.readouterr().out)
-    assert receipt["found"] == VICTIMS and not receipt["unknown"]
+    assert receipt["found"] == list(VICTIMS) and not receipt["unknown"]
     lines = receipt["content"]["erased"]["snapshots"]
     assert any("built again without 2 items" in line for line in lines)
     assert any(second.pairing.id.hex() in line and "removed" in line for line in lines)
@@ -97,3 +102,25 @@ def test_the_running_service_erases_from_what_answers_and_from_the_cache(
             held = shard.search("default", np.eye(1, live.codec.dim, dtype=np.float32), COUNT)[1]
             assert not set(PKS) & set(held.ravel().tolist())
     assert kept(tmp_path / "data", traces) == []
+
+
+def test_an_erasure_that_was_killed_at_any_point_is_finished_by_the_next(
+    traces, tmp_path: Path, tiny: Bundle, tiny_folder: Path
+) -> None:
+    script = Path(__file__).parents[1] / "support" / "erasing.py"
+    command = [sys.executable, str(script), str(tmp_path), str(tiny_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    deaths = [json.loads(line) for line in done.stdout.splitlines()]
+    for number, death in enumerate(deaths, 1):
+        data = Path(death["data"])
+        engine = Engine(read_settings(data), tiny, owner="the test")
+        left = {item.id for item in engine.store.hydrate("default", PKS).values()}
+        assert left in (set(), set(VICTIMS)), f"both or none after point {number}, {death['point']}"
+        assert death["point"] is not None or not left
+        assert engine.primary.indexes.stats()["default"]["vectors"] == COUNT - 2 + len(left)
+        erase(engine, "default", VICTIMS if left else ["crowd/3"])
+        engine.close()
+        assert kept(data, traces) == [], f"after point {number}, {death['point']}"
+        shutil.rmtree(data)
+    print(f"{len(deaths) - 1} points: {[death['point'] for death in deaths[:-1]]}")
+    assert deaths[-1]["point"] is None and len(deaths) > 20

@@ -1,9 +1,13 @@
 """Filters through the wire: only what passes is answered, always as much as there is, and changes count at once."""
 
+import json
+from pathlib import Path
+
 import pytest
 from support.tiny_bundle import picture
 
 from sightline_edge import Client, Options, Outcome
+from sightline_shared.cli import main
 from sightline_shared.errors import FilterInvalid
 
 COLOURS = ("red", "green", "blue")
@@ -102,3 +106,14 @@ def test_changes_need_the_scope_the_tenant_and_the_item(shop) -> None:
         assert http.patch("/v1/items/nowhere", json=change).json()["code"] == "E_ITEM_NOT_FOUND"
         assert http.patch("/v1/items/item/4", content=b"x" * 40_000).status_code == 413
         assert "price" not in http.get("/v1/items/item/4").json()["metadata"]
+
+
+def test_the_command_line_asks_with_a_filter(shop, tiny_folder: Path, tmp_path: Path, capsys) -> None:
+    photo = tmp_path / "asked.png"
+    picture(4).save(photo)
+    words = ["query", str(photo), "--url", shop.url, "--api-key", shop.key, "--bundle", str(tiny_folder), "--json"]
+    assert main([*words, "--where", "colour=green", "--where", "colour=red", "--where", "available=true"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert sorted(match["id"] for match in answer["matches"]) == ["item/0", "item/10", "item/4", "item/6"]
+    assert main([*words, "--where", "title=x"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "E_FILTER_INVALID"

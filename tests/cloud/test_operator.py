@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.crowd import fill, unit_vectors
 from support.service import Service
+from support.tiny_bundle import picture
 
 from sightline_cloud.embedded import EmbeddedService
 from sightline_cloud.engine import Engine
@@ -189,3 +190,18 @@ def test_an_operators_endpoints_need_the_scope_and_keep_to_the_tenant(serve, cap
 def test_a_service_that_cannot_be_asked_is_named(url: str, capsys) -> None:
     assert main(["index", "compact", "--url", url, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "E_SERVICE_UNREACHABLE"
+
+
+@pytest.mark.parametrize("verb", ["build", "compact", "promote", "rollback", "verify", "erase", "backfill"])
+def test_a_mistyped_folder_is_not_made(verb: str, tmp_path: Path, tiny_folder: Path, capsys) -> None:
+    picture(1).save(tmp_path / "a.png")
+    what = {"erase": ["crowd/1"], "backfill": [str(tmp_path)]}.get(verb, [])
+    words = ["index", verb, *what, "--data", str(tmp_path / "typo"), "--bundle", str(tiny_folder), "--json"]
+    assert main(words) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "E_STORE_UNAVAILABLE"
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_tenant_without_items_is_named(sightline) -> None:
+    status, refused = sightline("index", "compact", "--tenant", "nobody")
+    assert (status, refused["error"]["code"]) == (1, "E_CONFIG_INVALID")

@@ -20,7 +20,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "--bundle",
         action="append",
         default=[],
-        help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own); again for more generations side by side",
+        help="a bundle folder (default settings.toml's, SIGHTLINE_BUNDLE's, else the SDK's own); again for one more generation",
     )
 
 

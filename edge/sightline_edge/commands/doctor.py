@@ -119,14 +119,16 @@ def _service(url: str, device: Device) -> str:
     try:
         response = httpx.get(f"{url.rstrip('/')}/v1/version", timeout=5)
         served = response.json()
-        pairing, label = str(served["pairing_id"]), str(served["bundle"])
+        # A service from before generations shows its only one at the top.
+        live = {str(each["pairing_id"]): str(each["bundle"]) for each in served.get("generations", [served])}
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise exchange.transport_error(error, url, Options(deadline_ms=5000)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServiceError(f"{url}: expected Sightline's version page, got HTTP {response.status_code}.") from error
-    if pairing != device.bundle.pairing.id.hex():
-        raise VersionMismatch(f"{url} serves pairing {pairing}, this bundle is {device.bundle.pairing.id.hex()}.")
-    return f"{url} serves {label}, pairing {pairing}"
+    pairing = device.bundle.pairing.id.hex()
+    if pairing not in live:
+        raise VersionMismatch(f"{url} serves pairing {' and '.join(live)}, this bundle is {pairing}.")
+    return f"{url} serves {live[pairing]}, pairing {pairing}"
 
 
 def _key(url: str, api_key: str | None, device: Device) -> str:

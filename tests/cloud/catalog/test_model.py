@@ -158,5 +158,5 @@ def test_both_databases_do_what_a_dictionary_does(postgres: PostgresServer) -> N
     checks = [HealthCheck.too_slow]
     run_state_machine_as_test(
         Catalogues,
-        settings=settings(max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=checks),
+        settings=settings(max_examples=10, stateful_step_count=15, deadline=None, suppress_health_check=checks),
     )

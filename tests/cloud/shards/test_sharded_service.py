@@ -32,16 +32,17 @@ def fill(service: Service) -> Service:
 
 @pytest.fixture
 def sharded(start) -> Service:
-    return fill(start(shards=SHARDS, min_shards=0.75))
+    return fill(start(shards=SHARDS, min_shards=0.75, poll_seconds=60))
+
+
+def fail(*asked: object) -> None:
+    raise IndexFailed("secret detail of this machine.")
 
 
 @pytest.fixture
 def break_shard(sharded: Service, monkeypatch) -> Iterator[Callable[[int, str], None]]:
     """Makes a shard fail or hang; it hangs until the test has ended."""
     go_on = threading.Event()
-
-    def fail(*asked: object) -> None:
-        raise IndexFailed("secret detail of this machine.")
 
     def hang(*asked: object) -> None:
         go_on.wait(30)
@@ -115,6 +116,22 @@ def test_changes_reach_the_shard_that_they_concern_and_every_shard_knows_how_far
             assert f"item/{number}" not in ids(answer(sharded, query(sharded, number, k=50)))
         assert http.get("/readyz").json() == {"ok": True, "index": 2 * len(ITEMS)}
     assert {shard.seq for shard in sharded.engine.primary.indexes.shards} == {2 * len(ITEMS)}
+
+
+def test_a_shard_that_cannot_follow_holds_up_no_other_and_the_whole_is_as_far_as_the_last(sharded, monkeypatch) -> None:
+    indexes, store = sharded.engine.primary.indexes, sharded.engine.store
+    stuck, before = shard_of(3), indexes.seq
+    with monkeypatch.context() as broken:
+        broken.setattr(indexes.shards[stuck], "catch_up", fail)
+        store.remove("default", [f"item/{number}" for number in ITEMS])
+        with pytest.raises(IndexFailed, match="secret detail"):
+            indexes.catch_up()
+    assert (indexes.seq, store.position()) == (before, before + len(ITEMS))
+    assert [shard.stats()["default"]["vectors"] for shard in indexes.shards] == [
+        sum(shard_of(number) == shard for number in ITEMS) if shard == stuck else 0 for shard in range(SHARDS)
+    ]
+    indexes.catch_up()
+    assert indexes.seq == store.position() and indexes.stats()["default"]["vectors"] == 0
 
 
 @pytest.mark.parametrize("shards", [1, 3, 5])
