@@ -45,7 +45,8 @@ class Running:
 @contextmanager
 def running(data: Path, bundle: Bundle, galleries: Mapping[str, Gallery | Path], bar: Progress) -> Iterator[Running]:
     """Start a service over the new folder `data`, with one tenant for each gallery (or folder, or manifest)."""
-    with EmbeddedService(Settings(data_dir=data, port=0), bundle) as service:
+    # No result cache: what is asked twice is searched twice, and timed as a search.
+    with EmbeddedService(Settings(data_dir=data, port=0, cache_mb=0), bundle) as service:
         run = Running(service.url)
         for tenant, gallery in galleries.items():
             entries = gallery.entries() if isinstance(gallery, Gallery) else list_photos(gallery)

@@ -66,7 +66,11 @@ class EmbeddedService:
 
     def start(self) -> EmbeddedService:
         """Start and return when it answers; raises PortInUse, ServiceFailed."""
-        sock = listen(self._settings.host, self._settings.port)
+        try:
+            sock = listen(self._settings.host, self._settings.port)
+        except PortInUse:
+            self.engine.close()
+            raise
         host, port = sock.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._server = server_of(self._app)

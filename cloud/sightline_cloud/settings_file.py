@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline_cloud.settings import Settings
+from sightline_shared import environment
 from sightline_shared.errors import ConfigInvalid
 
 NAME = "settings.toml"
@@ -17,11 +18,14 @@ MAX_BYTES = 64 * 1024
 def read_settings(data_dir: Path, **given: Any) -> Settings:
     """Return the settings of a data folder: `given` where it is not None, else the file's, else the defaults.
 
+    SIGHTLINE_DATABASE_URL goes before the file's `database_url`.
+
     Raises ConfigInvalid, with the file's name, for keys that there are not and values out of range.
     """
     path = data_dir / NAME
     fields = _parsed(path) if path.is_file() else {}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    url = environment.read("SIGHTLINE_DATABASE_URL")
+    chosen = {name: value for name, value in {"database_url": url, **given}.items() if value is not None}
     return Settings(data_dir=data_dir, **{**fields, **chosen})
 
 

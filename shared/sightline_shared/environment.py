@@ -8,6 +8,7 @@ VARIABLES: dict[str, str] = {
     "SIGHTLINE_URL": "the service's URL for 'sightline query' and 'sightline doctor'",
     "SIGHTLINE_API_KEY": "the API key for 'sightline query' and 'sightline doctor'",
     "SIGHTLINE_DATA": "the service's data folder (default ./sightline-data)",
+    "SIGHTLINE_DATABASE_URL": "a postgresql:// URL for the catalogue, in place of settings.toml's and of SQLite",
     "SIGHTLINE_BUNDLE": "a bundle folder in place of the one that ships with the SDK",
     "SIGHTLINE_PACKS": "the folder with the real photographs, for tests and benchmarks",
     "SIGHTLINE_CRASH_AT": "for tests: the number of the write point at which the process ends itself with SIGKILL",

@@ -52,3 +52,13 @@ def test_every_kind_of_setting_is_read_and_what_is_given_goes_before_it(tmp_path
 def test_what_cannot_be_is_refused_by_name(tmp_path: Path, text: str | bytes, said: str) -> None:
     with pytest.raises(ConfigInvalid, match=said):
         read_settings(write(tmp_path, text))
+
+
+def test_the_catalogues_url_comes_from_the_environment_before_the_file_and_is_not_shown(
+    tmp_path: Path, monkeypatch
+) -> None:
+    write(tmp_path, 'database_url = "postgresql://ada:secret@one/shop"')
+    assert read_settings(tmp_path).database_url.endswith("@one/shop")
+    monkeypatch.setenv("SIGHTLINE_DATABASE_URL", "postgresql://ada:secret@two/shop")
+    settings = read_settings(tmp_path)
+    assert settings.database_url.endswith("@two/shop") and "secret" not in repr(settings)

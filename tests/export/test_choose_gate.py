@@ -76,17 +76,24 @@ def test_without_labels_only_what_needs_none_is_tried(catalogue: Catalogue) -> N
     assert [candidate.score.kind for candidate in few] == ["cosine", "energy"]
 
 
-def trial(name: str, auroc: float, studio: float) -> Trial:
+def trial(name: str, auroc: float, let_in: float, studio: float) -> Trial:
     fit = calibrate.GateFit(name, None, 0.5, 0.5)  # type: ignore[arg-type]
-    return Trial(fit, Figure(auroc, None, 9, "x"), Figure(0.1, None, 9, "x"), Figure(studio, None, 9, "x"))
+    return Trial(fit, *(Figure(value, None, 9, "x") for value in (auroc, let_in, studio)))
 
 
 def test_the_best_that_spares_the_studio_pictures_is_chosen() -> None:
-    trials = [trial("cosine", 0.9, 0.1), trial("knn 3", 0.95, 0.2), trial("mahalanobis shrunk 0.1", 0.99, 0.4)]
+    trials = [
+        trial("cosine", 0.95, 0.10, 0.1),
+        trial("energy 1", 0.96, 0.20, 0.1),
+        trial("max_logit 1", 0.94, 0.08, 0.2),
+        trial("knn 3", 0.95, 0.08, 0.2),
+        trial("mahalanobis shrunk 0.1", 0.99, 0.02, 0.4),
+    ]
     assert choose(trials, Gate(studio_reject=0.25)).fit.name == "knn 3"
     assert choose(trials, Gate(studio_reject=0.5)).fit.name == "mahalanobis shrunk 0.1"
-    assert choose(trials, Gate(studio_reject=0.01)).fit.name == "cosine"
-    assert trial_figures(trials, trials[1])["gate.chosen.knn_3"].value == 3
+    assert choose(trials, Gate(studio_reject=0.15)).fit.name == "cosine", "at the threshold, not over all"
+    assert choose(trials, Gate(studio_reject=0.01)).fit.name == "cosine", "none spares enough: the one that spares most"
+    assert trial_figures(trials, trials[3])["gate.chosen.knn_3"].value == 5
 
 
 def test_validation_prefers_the_score_that_tells_apart(catalogue: Catalogue) -> None:
@@ -94,8 +101,8 @@ def test_validation_prefers_the_score_that_tells_apart(catalogue: Catalogue) -> 
     blind = Blind(catalogue, classes(6, 5, 8)[0], ["a"] * 30)
     trials = try_scores(catalogue, held, strangers(200, 7), [blind], SETTINGS, 1)
     best = choose(trials, SETTINGS)
-    assert best.auroc is not None
-    assert best.auroc.value == max(t.auroc.value for t in trials if t.auroc and t.studio and t.studio.value <= 0.25)
+    assert best.let_in is not None
+    assert best.let_in.value == min(t.let_in.value for t in trials if t.let_in and t.studio and t.studio.value <= 0.25)
     none = try_scores(catalogue, held, strangers(0, 7).reshape(0, DIM), [], SETTINGS, 1)
     assert choose(none, SETTINGS).fit.name == "cosine"
 

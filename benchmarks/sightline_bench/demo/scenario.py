@@ -61,11 +61,11 @@ def sample_scenario(folder: Path, *, seed: int = 0, progress: Progress | None = 
     def catalogue_id(item: SampleItem) -> str:
         return f"studio/{item.id}.jpg"  # as the manifest names it
 
-    easy, hard, shaken = items[6], items[41], items[20]
+    easy, hard, shaken = items[6], items[47], items[20]
     questions = [
         Question("a good match", take("good", easy, 901, 0.1), catalogue_id(easy)),
         Question("the same item, photographed differently", take("different", hard, 902, 0.7), catalogue_id(hard)),
-        Question("not in the catalogue's world", _save(distractor(6 * seed), photos / "stranger.jpg")),
+        Question("not in the catalogue's world", _save(distractor(6 * seed + 2), photos / "stranger.jpg")),
         Question(
             "a blurred frame",
             _save(blurred(phone_view(shaken, 903, difficulty=0.2)), photos / "blurred.jpg"),

@@ -55,7 +55,8 @@ def spectrum(shares: Sequence[float]) -> str:
     """The eigenvalues of the gallery's covariance, each and added up."""
     with _figure(5.2, 2.7) as (axes, finish):
         ranks = np.arange(1, len(shares) + 1)
-        axes.plot(ranks, shares, color=BLUE, lw=1.8)
+        # A collapsed student has directions without any variance, which no logarithm shows.
+        axes.plot(ranks, np.maximum(shares, 1e-6), color=BLUE, lw=1.8)
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(min(shares), 1e-6))
         axes.set_xlabel("direction, by its variance")
