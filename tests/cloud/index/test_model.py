@@ -47,7 +47,9 @@ class IndexMachine(RuleBasedStateMachine):
     def _add(self, count: int) -> None:
         vectors = POOL[self.used : self.used + count]
         self.used += len(vectors)
-        metadata = [{"colour": str(self.rng.choice(COLOURS)), "available": bool(self.rng.random() > 0.1)} for _ in vectors]
+        metadata = [
+            {"colour": str(self.rng.choice(COLOURS)), "available": bool(self.rng.random() > 0.1)} for _ in vectors
+        ]
         self.feed.add(TENANT, vectors, metadata)
 
     def _some(self, count: int) -> list[int]:
@@ -117,10 +119,11 @@ class IndexMachine(RuleBasedStateMachine):
             return
         queries = POOL[self.rng.integers(0, max(1, self.used), 3)]
         colour = str(self.rng.choice(COLOURS))
-        for where in (Where(), Where.of({"colour": colour})):
+        anything, coloured = Where(), Where.of({"colour": colour})
+        for where, matches in ((anything, lambda _: True), (coloured, lambda fields: fields.get("colour") == colour)):
             cosines, found = self.indexes.search(TENANT, queries, 10, where)
             for query, own_cosines, own in zip(queries, cosines, found, strict=True):
-                wanted = self.feed.exact(TENANT, query, 10, lambda fields: not where or fields.get("colour") == colour)
+                wanted = self.feed.exact(TENANT, query, 10, matches)
                 there = [int(pk) for pk in own if pk >= 0]
                 assert len(there) == len(wanted) and not set(there) & set(self.removed)
                 true = sorted((float(self._vector(pk) @ query) for pk in wanted), reverse=True)
