@@ -15,17 +15,18 @@ class Settings:
     """Everything that an operator can set.
 
     Sizes are bytes, times milliseconds unless the name says seconds. `database_url`: a postgresql:// URL for the
-    catalogue in place of the data folder's SQLite file; it may hold a password and is never printed. `ivf_min_vectors`: a tenant with at least so many
-    items gets an IVF index instead of an exact one. `rescore`: how many of the IVF's candidates are scored again from
-    their stored vectors. `list_coder`: what IVF lists hold, "pq" (the bundle's codes), "rabitq" or "fastscan" (both trained
-    at the build). `filter_keys`: the metadata that filters may name. `index_ram_bytes`: what indexes may take of RAM, lists
-    that do not fit stay on the SSD; None: all in RAM. `snapshots_kept`: old ones for a rollback. `compact_share`: an index
-    is compacted when its delta and tombstones are this share of it. `build_threads`: cores that a build may use.
-    `network_ms`: what is held back from a query's deadline for the way there and back, at most a
-    quarter of it; an answer that leaves at the deadline arrives after the caller has given up. `shards`: into how many
-    parts each index is divided, by the items' ids, each searched by threads of its own. `min_shards`: the share of them
-    that must answer in time; with fewer a query is refused. `housekeeping_seconds`: how often the service looks for
-    indexes to compact and lists to move between RAM and SSD. `cache_mb`: what the result cache may hold, 0 switches it off.
+    catalogue in place of the data folder's SQLite file; it may hold a password and is never printed. `ivf_min_vectors`:
+    a tenant with at least so many items gets an IVF index instead of an exact one. `rescore`: how many of the IVF's
+    candidates are scored again from their stored vectors. `list_coder`: what IVF lists hold, "rabitq", "fastscan" (both
+    trained at the build) or "pq" (the bundle's codes); indexes that hold another are built again at the next start.
+    `filter_keys`: the metadata that filters may name. `index_ram_bytes`: what indexes may take of RAM, lists that do
+    not fit stay on the SSD; None: all in RAM. `snapshots_kept`: old ones for a rollback. `compact_share`: an index is
+    compacted when its delta and tombstones are this share of it. `build_threads`: cores that a build may use.
+    `network_ms`: what is held back from a query's deadline for the way there and back, at most a quarter of it; an
+    answer that leaves at the deadline arrives after the caller has given up. `shards`: into how many parts each index
+    is divided, by the items' ids, each searched by threads of its own. `min_shards`: the share of them that must answer
+    in time; with fewer a query is refused. `housekeeping_seconds`: how often the service looks for indexes to compact
+    and lists to move between RAM and SSD. `cache_mb`: what the result cache may hold, 0 switches it off.
     """
 
     data_dir: Path = Path("sightline-data")
@@ -41,7 +42,7 @@ class Settings:
     ivf_min_vectors: int = 40_000
     nprobe: int = 24
     rescore: int = 100
-    list_coder: str = "pq"
+    list_coder: str = "rabitq"
     filter_keys: tuple[str, ...] = ("category", "available", "brand", "colour")
     index_ram_bytes: int | None = None
     snapshots_kept: int = 2

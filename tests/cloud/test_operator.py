@@ -202,6 +202,71 @@ def test_a_mistyped_folder_is_not_made(verb: str, tmp_path: Path, tiny_folder: P
     assert not (tmp_path / "typo").exists()
 
 
+def test_verify_tells_a_genuine_receipt_from_any_other(
+    sightline, folder: Path, tmp_path: Path, tiny_folder: Path, capsys
+) -> None:
+    file = tmp_path / "erased.json"
+    sightline("index", "erase", "crowd/3", "crowd/4", "nobody", "--receipt", str(file))
+    status, said = sightline("index", "verify", "--receipt", str(file))
+    assert (status, said["ok"], said["problems"]) == (0, True, [])
+    assert (said["receipt"]["number"], said["receipt"]["found"]) == (1, ["crowd/3", "crowd/4"])
+    assert main(["index", "verify", "--receipt", str(file), "--data", str(folder), "--bundle", str(tiny_folder)]) == 0
+    assert "genuine: receipt 1" in capsys.readouterr().out
+    given = json.loads(file.read_text())
+    changed = {
+        "found": {**given, "found": ["crowd/3", "crowd/5"]},
+        "less": {**given, "found": ["crowd/3"]},
+        "digest": {**given, "sha256": "0" * 64},
+        "content": {**given, "content": {**given["content"], "begun": "2020-01-01T00:00:00+00:00"}},
+        "number": {**given, "content": {**given["content"], "number": 2}},
+    }
+    for what, receipt in changed.items():
+        file.write_text(json.dumps(receipt))
+        status, said = sightline("index", "verify", "--receipt", str(file))
+        assert (status, said["ok"]) == (1, False) and "the receipt is not of this catalogue" in said["problems"][0], (
+            what
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"\xff\xfe",
+            b"{}",
+            b"[" * 100_000,
+            b'{"content": []}',
+            b" " * (16 * 1024 * 1024 + 1),
+        ),
+        *(
+            b'{"content": {"number": 1, "ids": []}, "found": [[]]}',
+            b'{"content": {"number": 1, "ids": [{}]}, "found": []}',
+        ),
+        *(
+            b'{"content": {"number": 1e99, "ids": []}, "found": []}',
+            b'{"content": {"number": true, "ids": []}, "found": []}',
+        ),
+        b'{"content": {"number": 99999999999999999999, "ids": []}, "found": []}',
+    ],
+    ids=range(14),
+)
+def test_a_file_that_is_no_receipt_is_named(data: bytes, tmp_path: Path, capsys) -> None:
+    (tmp_path / "receipt").write_bytes(data)
+    for file in (tmp_path / "receipt", tmp_path, tmp_path / "missing"):
+        assert main(["index", "verify", "--receipt", str(file), "--data", str(tmp_path), "--json"]) == 1
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["code"] == "E_INPUT" and f"{file}: expected a receipt" in error["message"]
+
+
+def test_a_receipt_is_for_the_catalogue_and_not_for_a_service(tmp_path: Path, capsys) -> None:
+    assert main(["index", "verify", "--receipt", "x", "--url", "http://127.0.0.1:9", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "E_CONFIG_INVALID"
+
+
 def test_a_tenant_without_items_is_named(sightline) -> None:
     status, refused = sightline("index", "compact", "--tenant", "nobody")
     assert (status, refused["error"]["code"]) == (1, "E_CONFIG_INVALID")

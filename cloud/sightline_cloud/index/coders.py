@@ -14,6 +14,9 @@ from sightline_shared.codec import Codec
 from sightline_shared.errors import ConfigInvalid
 
 CODERS = ("pq", "rabitq", "fastscan")
+MAX_FAST_BYTES = 64
+# To so many bits a number a query is rounded for RaBitQ; with faiss's 4 some answers are lost to it.
+QUERY_BITS = 8
 
 
 class ListCoder(Protocol):
@@ -45,7 +48,7 @@ def coder_for(name: str, codec: Codec) -> ListCoder:
     if name == "rabitq":
         return RabitqCoder(codec.mean, _random_rotation(codec.dim))
     if name == "fastscan":
-        return FastScanCoder(codec.mean, codec.rotation, 2 * min(64, codec.code_size))
+        return FastScanCoder(codec.mean, codec.rotation, 2 * min(MAX_FAST_BYTES, codec.code_size))
     raise ConfigInvalid(f"list_coder: expected one of {CODERS}, got {name!r}.")
 
 
@@ -86,6 +89,7 @@ class RabitqCoder:
 
     def trained(self, quantizer: faiss.Index, sample: Vectors) -> faiss.IndexIVF:
         index = faiss.IndexIVFRaBitQ(quantizer, len(self.matrix), quantizer.ntotal)
+        index.qb = QUERY_BITS
         index.train(sample)
         return index
 
@@ -95,7 +99,10 @@ class RabitqCoder:
 
 @dataclass(frozen=True, eq=False)
 class FastScanCoder:
-    """4-bit PQ that is compared 32 vectors at a time (Andre et al., VLDB 2015); in RAM only."""
+    """4-bit PQ that is compared 32 vectors at a time (Andre et al., VLDB 2015); in RAM only.
+
+    `parts`: at most so many subspaces; as many as divide the dimension.
+    """
 
     mean: Vectors
     matrix: Vectors
@@ -104,7 +111,11 @@ class FastScanCoder:
     mappable: ClassVar[bool] = False
 
     def trained(self, quantizer: faiss.Index, sample: Vectors) -> faiss.IndexIVF:
-        index = faiss.IndexIVFPQFastScan(quantizer, len(self.matrix), quantizer.ntotal, self.parts, 4)
+        dim = len(self.matrix)
+        parts = next(parts for parts in range(min(self.parts, dim), 0, -1) if dim % parts == 0)
+        index = faiss.IndexIVFPQFastScan(quantizer, dim, quantizer.ntotal, parts, 4)
+        # Codes of what a centroid leaves over: far nearer to the vectors than codes of the vectors themselves.
+        index.by_residual = True
         index.train(sample)
         return index
 

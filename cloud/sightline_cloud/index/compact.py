@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import faiss
+import numpy as np
 
 from sightline_cloud.catalog.feed import Feed
 from sightline_cloud.catalog.feed import Snapshot as View
@@ -23,16 +25,18 @@ from sightline_cloud.index.build import CHUNK_ROWS, Progress, Trained, emptied, 
 from sightline_cloud.index.coders import coder_for
 from sightline_cloud.index.delta import DeltaIndex
 from sightline_cloud.index.flat import FlatIndex
-from sightline_cloud.index.main import FILES, MainIndex
-from sightline_cloud.index.snapshot import Manifest, Snapshots, sync
+from sightline_cloud.index.main import FILES, PKS, SPACE, VECTORS, MainIndex
+from sightline_cloud.index.rerank import read_vectors
+from sightline_cloud.index.snapshot import CURRENT, HITS, Manifest, Snapshots, read_manifest
 from sightline_cloud.index.tiers import TieredIndex
 from sightline_cloud.logs import log
 from sightline_cloud.settings import Settings
 from sightline_shared.codec import Codec
-from sightline_shared.errors import ConfigInvalid, SnapshotCorrupt
+from sightline_shared.errors import ConfigInvalid, SnapshotCorrupt, StoreCorrupt
 
-HITS = "hits.f32"
 NICENESS = 10
+COMPARED_ROWS = 256
+TENANT = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(eq=False)
@@ -71,18 +75,25 @@ class Workshop:
         snapshots = self.snapshots(tenant)
         snapshots.clean()
         name = snapshots.current()
-        if name is not None:
-            try:
+        try:
+            if name is not None:
                 return self.open(tenant, name)
-            except SnapshotCorrupt as error:
-                log("snapshot_refused", tenant=tenant, snapshot=name, reason=error.message)
-        return self.build(tenant)
+            if snapshots.names():
+                raise SnapshotCorrupt(f"{snapshots.folder / CURRENT}: expected the name of a snapshot that is there.")
+        except SnapshotCorrupt as error:
+            log("snapshot_refused", tenant=tenant, snapshot=name, reason=error.message)
+        # Nothing of what was refused is used again, not even its centroids.
+        live = self.build(tenant, retrain=True)
+        if live.index.kind == FlatIndex.kind:
+            snapshots.discard()
+        return live
 
     def open(self, tenant: str, name: str) -> Live:
         """Open a snapshot; raises SnapshotCorrupt when it is damaged, or does not belong to catalogue and settings."""
         snapshots = self.snapshots(tenant)
         manifest = snapshots.verified(name)
         self._check(snapshots.folder / name, manifest, tenant)
+        self._check_rows(snapshots.folder / name, manifest)
         settings, keys = self._settings, self._settings.filter_keys
         main = MainIndex(
             snapshots.folder / name,
@@ -133,12 +144,15 @@ class Workshop:
             raise failed[0]
         return done[0]
 
-    def discard(self, tenant: str) -> None:
-        """Remove all of a tenant's snapshots."""
-        folder = self.snapshots(tenant).folder
-        if folder.is_dir():
-            shutil.rmtree(folder)
-            sync(self._folder)
+    def discard_others(self, tenants: Iterable[str]) -> None:
+        """Remove this catalogue's snapshots of all but `tenants`: they would hold the change log for ever."""
+        kept = {tenant_folder(self._folder, tenant) for tenant in tenants}
+        for folder in self._folder.iterdir():
+            if folder not in kept and TENANT.fullmatch(folder.name):
+                snapshots = Snapshots(folder)
+                names = snapshots.names()
+                if not names or any(self._is_ours(folder / name) for name in names):
+                    snapshots.discard()
 
     def _build_flat(self, tenant: str, view: View) -> Live:
         index = FlatIndex(self._codec.dim, self._settings.filter_keys)
@@ -185,6 +199,29 @@ class Workshop:
                 raise SnapshotCorrupt(f"{folder}: expected {field} {value!r}, got {getattr(manifest, field)!r}.")
         if set(manifest.files) != set(FILES):
             raise SnapshotCorrupt(f"{folder}: expected the files {sorted(FILES)}, got {sorted(manifest.files)}.")
+        rows, dim = manifest.count, manifest.dim
+        sizes = {PKS: 8 * rows, VECTORS: 2 * dim * rows, SPACE: 4 * dim * (1 + len(self._coder.matrix))}
+        for file, size in sizes.items():
+            if manifest.files[file]["bytes"] != size:
+                raise SnapshotCorrupt(f"{folder / file}: expected {size} bytes, got {manifest.files[file]['bytes']}.")
         if manifest.seq > self._feed.position():
             # The catalogue was put back from a backup: what the snapshot knows more of never happened.
             raise SnapshotCorrupt(f"{folder}: expected a change up to {self._feed.position()}, got {manifest.seq}.")
+
+    def _check_rows(self, folder: Path, manifest: Manifest) -> None:
+        """Compare the newest vectors with the catalogue's: one that was put back and has gone on gives pks to others."""
+        first = max(0, manifest.count - COMPARED_ROWS)
+        pks = np.fromfile(folder / PKS, "<i8", offset=8 * first)
+        vectors = read_vectors(folder / VECTORS, manifest.dim, first, COMPARED_ROWS)
+        try:
+            there = self._feed.rows(pks.tolist())
+        except StoreCorrupt:  # whoever asks for the damaged row is told so; the others shall be found
+            return
+        if not np.array_equal(vectors[np.isin(pks, there.pks)], there.vectors):
+            raise SnapshotCorrupt(f"{folder / VECTORS}: expected the catalogue's vectors, got others.")
+
+    def _is_ours(self, folder: Path) -> bool:
+        try:
+            return read_manifest(folder).catalogue_id == self._feed.catalogue_id
+        except SnapshotCorrupt:
+            return False

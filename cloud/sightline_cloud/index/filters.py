@@ -63,7 +63,8 @@ class Postings:
     @property
     def ram_bytes(self) -> int:
         """About what the bitmaps hold."""
-        return sum(len(held.serialize()) for by_value in self._by_key.values() for held in by_value.values())
+        # Copies: values come while this runs.
+        return sum(len(held.serialize()) for by_value in self._by_key.values() for held in list(by_value.values()))
 
     def to_bytes(self) -> bytes:
         """Return the postings as a snapshot's file: a msgpack map from JSON `[key, kind, value]` to a bitmap's bytes."""
@@ -77,14 +78,17 @@ class Postings:
         return packed
 
     @classmethod
-    def from_bytes(cls, data: bytes, keys: Iterable[str]) -> Postings:
-        """Read a snapshot's file, whose digest the caller has verified; raises SnapshotCorrupt."""
+    def from_bytes(cls, data: bytes, keys: Iterable[str], rows: int) -> Postings:
+        """Read the file of a snapshot of `rows` rows, whose digest the caller has verified; raises SnapshotCorrupt."""
         postings = cls(keys)
         try:
             for name, held in msgpack.unpackb(data).items():
                 key, kind, value = json.loads(name)
-                postings._by_key[key][kind, value] = BitMap.deserialize(held)
-        except (ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
+                found = BitMap.deserialize(held)
+                if found and found.max() >= rows:
+                    raise ValueError(f"row {found.max()} of {rows}")
+                postings._by_key[key][kind, value] = found
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, msgpack.UnpackException) as error:
             raise SnapshotCorrupt(
                 f"postings: expected bitmaps of the keys {list(keys)}, got {error!r:.200}."
             ) from error

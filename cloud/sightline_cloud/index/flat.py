@@ -60,12 +60,12 @@ class FlatIndex:
         return found
 
     def stats(self) -> dict[str, Any]:
-        row_bytes = self._row_bytes() + self._ids.all.itemsize
+        rows_bytes = len(self._ids) * self._row_bytes() + self._ids.ram_bytes
         return {
             "kind": self.kind,
             "vectors": len(self),
             "tombstones": len(self._marks.removed),
-            "ram_bytes": len(self._ids) * row_bytes + self._marks.postings.ram_bytes,
+            "ram_bytes": rows_bytes + self._marks.postings.ram_bytes,
             "ssd_bytes": 0,
         }
 

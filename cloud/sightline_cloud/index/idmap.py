@@ -1,7 +1,8 @@
-"""Rows to pks and back: 8 bytes a vector."""
+"""Rows to pks and back: 8 bytes a vector in a static tier."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,6 +63,10 @@ class GrowingIds:
         """Return the pks of `rows`, any shape; -1 stays -1."""
         found: Ids = np.where(rows < 0, -1, self._pks[rows])
         return found
+
+    @property
+    def ram_bytes(self) -> int:
+        return self._pks.nbytes + sys.getsizeof(self._rows) + 2 * sys.getsizeof(1 << 30) * len(self._rows)
 
     def rows_of(self, pks: Sequence[int]) -> Ids:
         """Return the rows `(n,)` of `pks`, -1 for those that are not here."""

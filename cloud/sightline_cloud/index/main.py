@@ -23,6 +23,7 @@ from sightline_cloud.index.marks import Allowed, Marks
 from sightline_cloud.index.planner import Candidates
 from sightline_cloud.index.rerank import Reranker
 from sightline_cloud.index.tail import Lists
+from sightline_shared.errors import SnapshotCorrupt
 from sightline_shared.where import Where
 
 LISTS, PKS, VECTORS, POSTINGS, SPACE = "lists.faiss", "pks.i64", "vectors.f16", "postings.msgpack", "space.f32"
@@ -30,8 +31,6 @@ FILES = (LISTS, PKS, VECTORS, POSTINGS, SPACE)
 
 # So few matches of a filter are all compared, without the lists.
 EXACT_ROWS = 1000
-# A filtered search looks into so many lists that about this many times the candidates are met.
-OVERSAMPLING = 8
 
 
 class MainIndex:
@@ -46,11 +45,16 @@ class MainIndex:
         """
         self.folder, self._nprobe, self._rescore = folder, nprobe, rescore
         self._ids = SortedIds(np.memmap(folder / PKS, np.int64, "r"))
-        self._marks = Marks(Postings.from_bytes((folder / POSTINGS).read_bytes(), filter_keys), len(self._ids))
+        rows = len(self._ids)
+        self._marks = Marks(Postings.from_bytes((folder / POSTINGS).read_bytes(), filter_keys, rows), rows)
         self._mean, self._matrix = read_space(folder, dim)
         self._reranker = Reranker(folder / VECTORS, dim)
         self._lists = Lists(folder / LISTS, in_ram)
+        if (self._lists.rows, self._lists.dim) != (rows, len(self._matrix)) or not self._lists.hold_each_row_once():
+            raise SnapshotCorrupt(f"{folder / LISTS}: expected {rows} rows of {len(self._matrix)} numbers, each once.")
         self.hits = Hits(self._lists.count)
+        # Now, since another snapshot's coming may take the files away while this one still answers.
+        self._ssd_bytes = sum((folder / name).stat().st_size for name in FILES)
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -89,22 +93,18 @@ class MainIndex:
         placed = np.ascontiguousarray((queries - self._mean) @ self._matrix.T, np.float32)
         # One read of the reference: tiering may put another one in its place.
         lists = self._lists
-        nprobe, wanted, needed = self._probes(lists, allowed), max(k, self._rescore), min(k, allowed.count)
+        wanted = max(k, self._rescore)
+        needed = min(wanted, allowed.count)
+        # In so many lists that as many rows are met as without a filter; more when what passes it lies elsewhere.
+        nprobe = self._nprobe * len(self._ids) // allowed.count
         while True:
+            nprobe = min(lists.count, nprobe)
             coarse = lists.coarse(placed, nprobe)
             rows = lists.search(placed, coarse, wanted, allowed.selector)
             if nprobe == lists.count or (rows[:, needed - 1] >= 0).all():
                 self.hits.note(coarse[1], lists.hot)
                 return rows
-            nprobe = min(lists.count, 4 * nprobe)
-
-    def _probes(self, lists: Lists, allowed: Allowed) -> int:
-        """Return in how many lists to look: more of them the fewer rows may answer."""
-        share = allowed.count / len(self._ids)
-        if share > 0.9:
-            return min(lists.count, self._nprobe)
-        met = OVERSAMPLING * self._rescore * lists.count / allowed.count
-        return min(lists.count, int(max(met, self._nprobe / np.sqrt(share))))
+            nprobe *= 4
 
     def tier(self, hot: NDArray[np.bool_]) -> None:
         """Have the lists that `hot` names in RAM and the others on the SSD; queries run on meanwhile.
@@ -146,7 +146,7 @@ class MainIndex:
             "ram_probes": self.hits.ram_probes,
             "ssd_probes": self.hits.ssd_probes,
             "ram_bytes": lists.ram_bytes - lists.coarse_bytes + self.fixed_bytes,
-            "ssd_bytes": sum((self.folder / name).stat().st_size for name in FILES),
+            "ssd_bytes": self._ssd_bytes,
         }
 
 

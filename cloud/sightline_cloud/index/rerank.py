@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from sightline_cloud.index.base import Ids, Vectors
 PAGE_BYTES = mmap.PAGESIZE
 PROCESS_MADVISE = 440  # the system call's number, the same on every architecture
 MAX_RANGES = 1024  # what one call takes
+# After so many searches that had rows asked for, one looks whether there was any need.
+LOOK_EVERY = 32
 # A float16's bits, moved to a float32's places, are the number times 2^-112: the queries are scaled up for it. numpy's
 # own conversion takes as long as all the rest of the re-rank.
 HALF_SCALE = np.float32(2.0**112)
@@ -27,7 +30,8 @@ class Reranker:
     """A file of vectors `(n, d) float16`, row by row, mapped and never read ahead.
 
     Rows that are not in memory are all asked for before the first is waited for, as with WILLNEED and pread, in one
-    system call that holds no interpreter lock; those that are cost no read.
+    system call that holds no interpreter lock. It takes as long as the rest of the re-rank also for rows that are there, and
+    is left out from when a search finds all its rows in memory until one has to wait for the SSD.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
@@ -38,6 +42,8 @@ class Reranker:
             self._map.madvise(mmap.MADV_RANDOM)
         self._vectors = np.frombuffer(self._map, np.int16).reshape(-1, dim)
         self._pid_fd = _own_pid_fd()
+        # Counted and set without a lock: at worst a search asks once too often, or waits row by row once.
+        self._asking, self._asked = True, 0
 
     def __del__(self) -> None:
         if (pid_fd := getattr(self, "_pid_fd", None)) is not None:
@@ -45,12 +51,32 @@ class Reranker:
 
     def cosines(self, query: Vectors, rows: Ids) -> Vectors:
         """Return the cosines `(n,)` of `rows` `(n,)`, all at least 0, with `query` `(d,)`."""
-        self._ask_for(rows)
+        if self._asking:
+            self._asked += 1
+            if self._asked % LOOK_EVERY == 0 and self._in_memory(rows):
+                self._asking = False
+            else:
+                self._ask_for(rows)
+        faults = _faults()
         bits = self._vectors.take(rows, axis=0).astype(np.int32)
+        if _faults() > faults:
+            self._asking = True
         bits <<= 13
         bits &= HALF_MASK
         cosines: Vectors = bits.view(np.float32) @ (query * HALF_SCALE)
         return cosines
+
+    def _in_memory(self, rows: Ids) -> bool:
+        """Return whether all of `rows` can be read without waiting; False where the kernel does not say."""
+        base, there = self._vectors.ctypes.data, (ctypes.c_ubyte * (2 + self._row_bytes // PAGE_BYTES))()
+        for first in (rows * self._row_bytes).tolist():
+            begin = first // PAGE_BYTES * PAGE_BYTES
+            length = first + self._row_bytes - begin
+            if _libc.mincore(ctypes.c_void_p(base + begin), ctypes.c_size_t(length), there):
+                return False
+            if not all(page & 1 for page in there[: -(-length // PAGE_BYTES)]):
+                return False
+        return True
 
     def _ask_for(self, rows: Ids) -> None:
         if self._pid_fd is None:
@@ -70,6 +96,11 @@ class Reranker:
                 mmap.MADV_WILLNEED,
                 0,
             )
+
+
+def _faults() -> int:
+    """Return how often this thread (where the kernel counts by thread) has waited for a page from the disk."""
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_majflt
 
 
 def _own_pid_fd() -> int | None:

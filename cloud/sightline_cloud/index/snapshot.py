@@ -3,11 +3,13 @@
     <folder>/CURRENT         the name of the snapshot that answers
     <folder>/000007/         a snapshot: its files and manifest.json, written once and never changed
     <folder>/building/       one that is being written; a crash leaves it, the next start removes it
+    <folder>/removed/        one that is being removed, likewise
 
 `manifest.json` is a JSON object: format, name (of what the index is of: generation and shard), catalogue_id, tenant, seq
 (the change log's position at which it was taken), count, dim, coder, trained_on (rows when the centroids were trained), filter_keys,
 created, files (by name: bytes and sha256), and digest, the sha256 of the object without it. A file that does not hash to
-what the manifest says, or a manifest that does not hash to its digest, is never read further.
+what the manifest says, or a manifest that does not hash to its digest, is never read further. Neither is a link: what it
+leads to could be changed, and would not be erased.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from sightline_cloud.logs import log
 from sightline_shared.errors import IndexFailed, SnapshotCorrupt
 
 FORMAT = 1
-MANIFEST, CURRENT, BUILDING = "manifest.json", "CURRENT", "building"
+MANIFEST, CURRENT, HITS, BUILDING, REMOVED = "manifest.json", "CURRENT", "hits.f32", "building", "removed"
 MAX_MANIFEST_BYTES = 64 * 1024
 NAME = re.compile(r"[0-9]{6}")
+FILE = re.compile(r"[a-z0-9]+\.[a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Snapshots:
         """Return the names of all snapshots, oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
+        return sorted(path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name) and _is_folder(path))
 
     def current(self) -> str | None:
         """Return the name of the snapshot that answers; None when there is none, or when CURRENT is damaged."""
@@ -69,12 +72,12 @@ class Snapshots:
                 name = file.read(16).decode("ascii", "replace").strip()
         except OSError:
             return None
-        return name if NAME.fullmatch(name) and (self.folder / name).is_dir() else None
+        return name if NAME.fullmatch(name) and _is_folder(self.folder / name) else None
 
     def begin(self) -> Path:
         """Return an empty folder to write the next snapshot's files into."""
+        self.clean()
         building = self.folder / BUILDING
-        shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         return building
 
@@ -120,7 +123,7 @@ class Snapshots:
         manifest = read_manifest(folder)
         for file, said in manifest.files.items():
             path = folder / file
-            if not path.is_file() or path.stat().st_size != said["bytes"]:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size != said["bytes"]:
                 raise SnapshotCorrupt(f"{path}: expected a file of {said['bytes']} bytes.")
             if sha256_of(path) != said["sha256"]:
                 raise SnapshotCorrupt(f"{path}: expected sha256 {said['sha256'][:12]}..., got another.")
@@ -134,15 +137,33 @@ class Snapshots:
             self.remove(name)
 
     def remove(self, name: str) -> None:
-        """Remove a snapshot."""
-        shutil.rmtree(self.folder / name)
+        """Remove a snapshot: its name goes first, so that a crash leaves none of which files are missing."""
+        _remove(self.folder / REMOVED)
+        (self.folder / name).rename(self.folder / REMOVED)
+        crash.point("snapshot: old one's name removed")
+        _remove(self.folder / REMOVED)
         sync(self.folder)
         crash.point("snapshot: old one removed")
         log("snapshot_removed", folder=str(self.folder), snapshot=name)
 
+    def discard(self) -> None:
+        """Remove all snapshots and their folder."""
+        for name in self.names():
+            self.remove(name)
+        _remove(self.folder)
+        sync(self.folder.parent)
+
     def clean(self) -> None:
-        """Remove what a crash left half written."""
-        shutil.rmtree(self.folder / BUILDING, ignore_errors=True)
+        """Remove what a crash left half done, and what is in the way of a snapshot's names but is none."""
+        if not _is_folder(self.folder):
+            _remove(self.folder)
+            return
+        for path in self.folder.iterdir():
+            half_done = path.name in (BUILDING, REMOVED) or path.suffix == ".new"
+            no_file = path.name in (CURRENT, HITS) and (path.is_symlink() or not path.is_file())
+            no_snapshot = NAME.fullmatch(path.name) and not _is_folder(path)
+            if half_done or no_file or no_snapshot:
+                _remove(path)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -157,6 +178,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a manifest that hashes to its own digest; raises SnapshotCorrupt."""
     path = folder / MANIFEST
     try:
+        if path.is_symlink() or not path.is_file():
+            raise ValueError("no file of its own")
         with path.open("rb") as file:
             data = file.read(MAX_MANIFEST_BYTES + 1)
         if len(data) > MAX_MANIFEST_BYTES:
@@ -166,11 +189,27 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("a text that does not hash to its digest")
         if fields["format"] != FORMAT:
             raise ValueError(f"format {fields['format']!r}")
-        return Manifest(**fields)
+        manifest = Manifest(**fields)
+        if not _well_typed(manifest):
+            raise ValueError("fields of other types")
+        return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotCorrupt(
             f"{path}: expected a snapshot's manifest of format {FORMAT}, got {error!r:.200}."
         ) from error
+
+
+def _well_typed(manifest: Manifest) -> bool:
+    texts = (manifest.name, manifest.catalogue_id, manifest.tenant, manifest.coder, manifest.created)
+    numbers = (manifest.seq + 1, manifest.count, manifest.dim, manifest.trained_on)
+    return (
+        all(isinstance(text, str) for text in [*texts, *manifest.filter_keys])
+        and all(isinstance(number, int) and number > 0 for number in numbers)
+        and all(
+            FILE.fullmatch(file) and isinstance(said["bytes"], int) and isinstance(said["sha256"], str)
+            for file, said in manifest.files.items()
+        )
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -187,6 +226,18 @@ def sync(path: Path) -> None:
         raise IndexFailed(f"{path}: expected a disk that takes the snapshot, got '{error.strerror}'.") from error
     finally:
         os.close(handle)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with all that is in it, a file, or a link, but not what that leads to; no matter if it is not there."""
+    if _is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _digest(fields: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ class Lists:
         self._quantizer = faiss.downcast_index(self._index.quantizer)
         self._quantizer.hnsw.efSearch = COARSE_EF_SEARCH
         self._centroids = faiss.downcast_index(self._quantizer.storage)
-        self.count = int(self._index.nlist)
+        self.count, self.rows, self.dim = int(self._index.nlist), int(self._index.ntotal), int(self._index.d)
         self.sizes: NDArray[np.int64] = np.array(
             [self._index.invlists.list_size(number) for number in range(self.count)], np.int64
         )
@@ -60,6 +60,21 @@ class Lists:
         self._both = faiss.MaskedInvertedLists(self._copies, self._mapped)
         self._index.own_invlists = False
         self._index.replace_invlists(self._both, False)
+
+    def __del__(self) -> None:
+        # Given back to their index, which then ends them with itself; else the file would be mapped for ever.
+        if hasattr(self, "_both"):
+            self._index.replace_invlists(self._mapped, True)
+
+    def hold_each_row_once(self) -> bool:
+        """Return whether the lists hold the rows 0 to n - 1, each of them once: only those can be re-ranked."""
+        seen = np.zeros(self.rows, bool)
+        for number in np.flatnonzero(self.sizes).tolist():
+            ids = faiss.rev_swig_ptr(self._index.invlists.get_ids(number), int(self.sizes[number]))
+            if ids.min() < 0 or ids.max() >= self.rows:
+                return False
+            seen[ids] = True
+        return bool(seen.all()) and int(self.sizes.sum()) == self.rows
 
     def coarse(self, queries: Vectors, nprobe: int) -> tuple[Vectors, Ids]:
         """Return distances and numbers `(q, nprobe)` of the nearest lists."""

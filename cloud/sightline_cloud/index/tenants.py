@@ -18,10 +18,11 @@ from sightline_cloud.catalog.feed import Change, Feed
 from sightline_cloud.index.base import Ids, Index, Vectors
 from sightline_cloud.index.build import Progress
 from sightline_cloud.index.changes import apply
-from sightline_cloud.index.compact import HITS, Live, Workshop
+from sightline_cloud.index.compact import Live, Workshop
 from sightline_cloud.index.flat import FlatIndex
 from sightline_cloud.index.main import MainIndex
 from sightline_cloud.index.planner import plan
+from sightline_cloud.index.snapshot import HITS
 from sightline_cloud.index.tiers import TieredIndex
 from sightline_cloud.logs import log
 from sightline_cloud.settings import Settings
@@ -57,6 +58,7 @@ class TenantIndexes:
         self.trouble: str | None = None
         self._none = FlatIndex(codec.dim, settings.filter_keys)
         self._versions: dict[str, int] = defaultdict(int)
+        # Replaced, never changed: others go through it meanwhile.
         self._live: dict[str, Live] = {}
         self._seq = 0
         self._start()
@@ -105,12 +107,12 @@ class TenantIndexes:
         """Return kind, sizes and snapshots of every tenant's index; keys that end in `_bytes` are bytes."""
         return {
             tenant: {**live.index.stats(), "snapshots": self.workshop.snapshots(tenant).names()}
-            for tenant, live in list(self._live.items())
+            for tenant, live in self._live.items()
         }
 
     def due(self) -> list[str]:
         """Return the tenants whose index has grown, shrunk or changed so much that it should be compacted."""
-        return [tenant for tenant, live in list(self._live.items()) if self._is_due(live.index)]
+        return [tenant for tenant, live in self._live.items() if self._is_due(live.index)]
 
     def compact(self, tenant: str, *, retrain: bool = False, progress: Progress | None = None) -> None:
         """Build the tenant's index from the catalogue while the old one answers, and swap.
@@ -157,7 +159,7 @@ class TenantIndexes:
             for main in mains.values():
                 main.hits.decay(now - self._planned)
             self._planned = now
-            spent = sum(live.index.stats()["ram_bytes"] for live in list(self._live.values()))
+            spent = sum(live.index.stats()["ram_bytes"] for live in self._live.values())
             lists_now = sum(int(main.candidates().list_bytes[main.candidates().hot].sum()) for main in mains.values())
             masks = plan({tenant: main.candidates() for tenant, main in mains.items()}, budget - spent + lists_now)
             for tenant, main in mains.items():
@@ -180,6 +182,8 @@ class TenantIndexes:
             if tenant in self._live:
                 self._remake(tenant, retrain=True, progress=None)
                 crash.point("erase: index built again")
+            else:  # all its items were removed before the last start
+                snapshots.discard()
             doomed = [name for name in snapshots.names() if name != snapshots.current()]
             for name in doomed:
                 snapshots.remove(name)
@@ -196,7 +200,8 @@ class TenantIndexes:
                 try:
                     snapshots.verified(name)
                 except SnapshotCorrupt as error:
-                    problems.append(error.message)
+                    if name in snapshots.names():  # or it has been pruned meanwhile
+                        problems.append(error.message)
             problems += self._compared(tenant)
             if progress:
                 progress(tenant, (number + 1) / len(tenants))
@@ -211,6 +216,7 @@ class TenantIndexes:
         """Open or build all indexes."""
         position = self._feed.position()
         fresh = {tenant: self.workshop.start(tenant) for tenant in self._feed.tenants()}
+        self.workshop.discard_others(fresh)
         self._take_over(fresh, min([position, *(live.applied for live in fresh.values())]))
         try:
             self._follow()
@@ -248,7 +254,7 @@ class TenantIndexes:
             for tenant, own in by_tenant.items():
                 if tenant not in self._live:
                     empty = FlatIndex(self._codec.dim, self._settings.filter_keys)
-                    self._live[tenant] = Live(empty, self._seq)
+                    self._live = {**self._live, tenant: Live(empty, self._seq)}
                 if self._take_in(self._live[tenant], own):
                     self._versions[tenant] += 1
             count += len(changes)
@@ -281,7 +287,7 @@ class TenantIndexes:
         self._follow_alone(tenant, fresh)
         with self._changing:
             self._follow_alone(tenant, fresh)
-            self._live[tenant] = fresh
+            self._live = {**self._live, tenant: fresh}
             self._versions[tenant] += 1
 
     def _remake(self, tenant: str, retrain: bool, progress: Progress | None) -> None:
@@ -292,15 +298,13 @@ class TenantIndexes:
         self._swap(tenant, fresh)
         crash.point("compact: swapped")
         if fresh.index.kind == "flat":
-            self.workshop.discard(tenant)
+            self.workshop.snapshots(tenant).discard()
         else:
             self.workshop.snapshots(tenant).prune(self._settings.snapshots_kept)
         log("index_swapped", tenant=tenant, kind=fresh.index.kind, vectors=len(fresh.index), seq=fresh.applied)
 
     def _mains(self) -> dict[str, MainIndex]:
-        return {
-            tenant: live.index.main for tenant, live in list(self._live.items()) if isinstance(live.index, TieredIndex)
-        }
+        return {tenant: live.index.main for tenant, live in self._live.items() if isinstance(live.index, TieredIndex)}
 
     def _is_due(self, index: Index) -> bool:
         settings, stats = self._settings, index.stats()
