@@ -1,0 +1,1 @@
+"""How well and how fast indexes retrieve: data sets, contenders in processes of their own, and what they cost."""

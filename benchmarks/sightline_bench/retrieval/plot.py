@@ -1,0 +1,63 @@
+"""Recall against CPU time, a panel a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sightline_bench.retrieval.figures import ENOUGH_RECALL
+from sightline_shared.errors import ExtraMissing
+
+WIDTH, HEIGHT = 7.4, 4.8
+COLUMNS = 3
+MARKERS = "osD^v<>PX*hdp8"
+SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+
+
+def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write a PNG; up and left is better. Raises ExtraMissing without matplotlib."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise ExtraMissing("the plot needs matplotlib.", hint="Run: pip install matplotlib") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
+
+    names = sorted({name for result in results for name in result["contenders"]})
+    looks = {name: (f"C{place % 10}", MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
+    columns = min(COLUMNS, len(results))
+    lines = -(-len(results) // columns)
+    figure, grid = pyplot.subplots(lines, columns, figsize=(WIDTH * columns, HEIGHT * lines), squeeze=False)
+    for panel in grid.flat[len(results) :]:
+        panel.set_axis_off()
+    for panel, result in zip(grid.flat, results, strict=False):
+        for name, one in result["contenders"].items():
+            colour, marker = looks[name]
+            found = [(at["cpu_ms"]["p50"], min(SHARES[-1], at["recall"]["value"])) for at in one["points"]]
+            own = name.startswith("sightline")
+            panel.plot(*zip(*found, strict=True), color=colour, marker=marker, label=name, lw=2.4 if own else 1.2, ms=5)
+        panel.axhline(ENOUGH_RECALL, color="grey", lw=0.8, ls=":")
+        panel.set_xscale("log")
+        # What is near 1 is told apart.
+        panel.set_yscale("logit")
+        # The scale does not find its ends by itself.
+        lowest = min(at["recall"]["value"] for one in result["contenders"].values() for at in one["points"])
+        panel.set_ylim(0.9 * max(lowest, 0.01), SHARES[-1])
+        for axis, ticks in ((panel.xaxis, LogLocator(subs=(1, 2, 5))), (panel.yaxis, FixedLocator(SHARES))):
+            axis.set_major_locator(ticks)
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(StrMethodFormatter(""))
+        panel.set(xlabel="CPU ms a query, median", ylabel="recall@10", title=_title(result))
+        panel.grid(True, alpha=0.25)
+        panel.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _title(result: dict[str, Any]) -> str:
+    data = result["data"]
+    return f"{data['n']:,} vectors, {data['source_kind']}"
