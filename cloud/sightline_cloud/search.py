@@ -27,6 +27,7 @@ from sightline_cloud.shards.gather import Gathered
 from sightline_cloud.shards.pool import Ask
 from sightline_cloud.tenancy.auth import Caller
 from sightline_shared.budget import Budget
+from sightline_shared.decision import decide as by_thresholds
 from sightline_shared.errors import BodyMalformed, BundleCorrupt
 from sightline_shared.manifest import Manifest
 from sightline_shared.protocol import Answer, Decision, Match, Query
@@ -164,14 +165,7 @@ def decide(matches: tuple[Match, ...], query: Query, live: LiveGeneration) -> tu
     """Return found, unsure or not_found by the bundle's thresholds on the nearest item's cosine."""
     if not matches:
         return Decision.NOT_FOUND, ("no item passes the filter" if query.where else "the catalogue is empty",)
-    nearest, thresholds = matches[0].score, live.bundle.manifest.decision
-    if nearest < thresholds["not_found_max_score"]:
-        reason = f"the nearest item is too far: cosine {nearest:.3f} < {thresholds['not_found_max_score']:.3f}"
-        return Decision.NOT_FOUND, (reason,)
-    if nearest < thresholds["found_min_score"]:
-        reason = f"the nearest item is not close: cosine {nearest:.3f} < {thresholds['found_min_score']:.3f}"
-        return Decision.UNSURE, (reason,)
-    return Decision.FOUND, ()
+    return by_thresholds(matches[0].score, live.bundle.manifest.decision)
 
 
 def check_thresholds(manifest: Manifest) -> None:

@@ -1,47 +1,44 @@
-"""The client: one call from a photograph to an answer, sync or async, over one pure core (`exchange`)."""
+"""The client: one call from a photograph to an answer."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 import httpx
 
-from sightline_edge import exchange
 from sightline_edge.answer import Answer
+from sightline_edge.cache import AnswerCache
 from sightline_edge.config import Options
+from sightline_edge.core import Core
 from sightline_edge.device import Device
-from sightline_edge.exchange import Reply
-from sightline_edge.pipeline import Observation, observe
+from sightline_edge.frame import Box, Tap
+from sightline_edge.local import Pocket
+from sightline_edge.network import State
+from sightline_edge.pocket_sync import Synced
 from sightline_edge.runtimes.base import DEFAULT_RUNTIME
-from sightline_shared.budget import Budget
+from sightline_edge.session import Session
 from sightline_shared.bundle import Bundle
-from sightline_shared.errors import AnswerMalformed, ConfigInvalid, ServiceTimeout
+from sightline_shared.errors import ServiceUnreachable
 from sightline_shared.preprocess import Frame
-from sightline_shared.protocol import MAX_ANSWER_BYTES
-from sightline_shared.where import Wanted, Where
+from sightline_shared.where import Wanted
 
-FOREIGN = (httpx.HTTPError, httpx.InvalidURL)
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except (ValueError, AttributeError):  # a broken IPv6 address or port, or no text at all
-        usable = False
-    if not usable:
-        raise ConfigInvalid(f"url: expected http://host:port or https://host, got {url!r}.")
-    return url.rstrip("/")
+T = TypeVar("T")
 
 
 class Client:
     """Asks one service; safe to share between threads, which then share its warm connections.
 
     `bundle` is a folder, an opened Bundle, or None for the one that ships with the SDK, run by `runtime` ("onnxruntime"
-    or "tflite"); pass `device` instead of both to share a loaded one. `transport` is httpx's seam, for tests and custom networking.
+    or "tflite"); pass `device` instead of both to share a loaded one. `cache=AnswerCache()` answers repeated frames
+    without the service; `pocket=PocketIndex.open(...)` answers at once, and offline, from the head of the catalogue;
+    `session=Session()` lets what the last frames found help the next.
+    `transport` is httpx's seam, for tests and custom networking. The network's part runs in a thread of its own.
     """
 
     def __init__(
@@ -53,53 +50,86 @@ class Client:
         device: Device | None = None,
         runtime: str = DEFAULT_RUNTIME,
         options: Options | None = None,
-        transport: httpx.BaseTransport | None = None,
+        cache: AnswerCache | None = None,
+        pocket: Pocket | None = None,
+        session: Session | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url = _checked_url(url)
-        self.options = options or Options()
-        self.device = device or Device.load(bundle, runtime=runtime)
-        self._http = httpx.Client(headers=exchange.headers(api_key), transport=transport)
+        self._core = Core(
+            url, api_key=api_key, bundle=bundle, device=device, runtime=runtime, options=options, cache=cache,
+            pocket=pocket, session=session, transport=transport,
+        )  # fmt: skip
+        self.url, self.options, self.device = self._core.url, self._core.options, self._core.device
+        self._loop = _LoopThread()
 
-    def search(self, frame: Frame, *, where: Wanted | None = None, options: Options | None = None) -> Answer:
-        """Return the answer to `frame`: a path, picture bytes, a PIL image or an `(h, w, 3) uint8` RGB array.
+    def search(
+        self,
+        frame: Frame,
+        *,
+        where: Wanted | None = None,
+        options: Options | None = None,
+        regions: Sequence[Box | Tap] = (),
+    ) -> Answer:
+        """Return the final answer to `frame`: a path, picture bytes, a PIL image or an `(h, w, 3) uint8` RGB array.
 
         `where={"category": "milk", "colour": ["red", "blue"]}` asks for items with all of these keys, each with one of
-        its values.
+        its values. `regions` are parts of the frame to ask about besides: boxes, or where the user tapped.
 
-        Ends on the device, with nothing sent, when the frame is too poor or unlike the catalogue. Raises InputError
-        for a frame that is no picture (FilterInvalid for a filter that is none), ServiceError when the service cannot
-        be asked, AccessError, VersionMismatch and ProtocolUnknown when it refuses.
+        Ends on the device, with nothing sent, when the frame is too poor or unlike the catalogue, or when the cache has
+        the answer. When the service cannot be asked, what the device knows is the answer, and `trouble` says why. Raises
+        InputError for a frame that is no picture (FilterInvalid for a filter that is none), ServiceError when the service cannot
+        be asked and the device knows nothing, AccessError, VersionMismatch and ProtocolUnknown when it refuses.
         """
-        chosen, wanted = options or self.options, Where.of(where or {})
-        budget = Budget(chosen.deadline_ms)
-        seen = observe(frame, self.device, budget)
-        return exchange.local_answer(seen, budget) or self._ask(seen, wanted, chosen, budget)
+        turn = self._core.look(frame, where, options, regions)
+        return turn.local if turn.local and turn.local.final else self._loop.run(self._core.ask(turn))
 
-    def _ask(self, seen: Observation, where: Where, options: Options, budget: Budget) -> Answer:
-        body, request_id = exchange.pack(seen, self.device, where, options, budget)
-        try:
-            with budget.stage("round_trip"):
-                request = self._http.build_request(
-                    "POST", self.url + exchange.SEARCH_PATH, content=body, timeout=budget.left_ms / 1000
-                )
-                reply = self._send(request, budget, options)
-        except FOREIGN as error:
-            raise exchange.transport_error(error, self.url, options) from error
-        return exchange.read(reply, request, request_id, seen, self.device, options, budget)
+    def stream(
+        self,
+        frame: Frame,
+        *,
+        where: Wanted | None = None,
+        options: Options | None = None,
+        regions: Sequence[Box | Tap] = (),
+    ) -> Iterator[Answer]:
+        """Yield what the device knows at once (`final` is False), and the final answer when it comes.
 
-    def _send(self, request: httpx.Request, budget: Budget, options: Options) -> Reply:
-        response = self._http.send(request, stream=True)
+        The service is asked before the first answer is yielded. Closing the iterator gives the query up. Raises what
+        `search` raises.
+        """
+        turn = self._core.look(frame, where, options, regions)
+        asking = None if turn.settled else self._loop.submit(self._core.ask(turn))
         try:
-            body = _empty_body(response)
-            for chunk in response.iter_bytes():
-                _append(body, chunk, budget, options)
-            return _reply(response, bytes(body))
+            if turn.local:
+                yield turn.local
+            if asking:
+                yield _result(asking)
         finally:
-            response.close()
+            if asking:
+                asking.cancel()
+
+    def wake(self) -> Future[float | None]:
+        """Begin to open a connection, so that the next query finds it open; call it when the camera opens.
+
+        Returns at once; the future holds the milliseconds that it took, None when it failed.
+        """
+        return self._loop.submit(self._core.transport.wake())
+
+    def sync_pocket(self) -> Synced:
+        """Bring the pocket index up to date: by what changed, or whole where that is less.
+
+        Raises ServiceError, AccessError, VersionMismatch, PocketUnusable (the index stays as it was), and ConfigInvalid
+        for a client without one.
+        """
+        return self._loop.run(self._core.sync_pocket())
+
+    @property
+    def network(self) -> State:
+        """The network as it was seen so far."""
+        return self._core.network.state()
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections and end the thread; queries under way are given up."""
+        self._loop.close(self._core.transport.close())
 
     def __enter__(self) -> Client:
         return self
@@ -110,86 +140,57 @@ class Client:
         self.close()
 
 
-class AsyncClient:
-    """`Client` for asyncio: the device path runs in a worker thread, the deadline also bounds a trickling answer."""
+class _LoopThread:
+    """An event loop in a thread of its own, for callers who have none; begun at the first use."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        bundle: Bundle | str | Path | None = None,
-        device: Device | None = None,
-        runtime: str = DEFAULT_RUNTIME,
-        options: Options | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = _checked_url(url)
-        self.options = options or Options()
-        self.device = device or Device.load(bundle, runtime=runtime)
-        self._http = httpx.AsyncClient(headers=exchange.headers(api_key), transport=transport)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
-    async def search(self, frame: Frame, *, where: Wanted | None = None, options: Options | None = None) -> Answer:
-        """Return the answer to `frame`, as `Client.search` does."""
-        chosen, wanted = options or self.options, Where.of(where or {})
-        budget = Budget(chosen.deadline_ms)
-        seen = await asyncio.to_thread(observe, frame, self.device, budget)
-        return exchange.local_answer(seen, budget) or await self._ask(seen, wanted, chosen, budget)
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        with self._lock:
+            if self._closed:
+                work.close()
+                raise ServiceUnreachable("not asked: this client is closed.", hint="Make a new Client.")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="sightline-client", daemon=True)
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _ask(self, seen: Observation, where: Where, options: Options, budget: Budget) -> Answer:
-        body, request_id = exchange.pack(seen, self.device, where, options, budget)
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = self.submit(work)
         try:
-            with budget.stage("round_trip"):
-                async with asyncio.timeout(budget.left_ms / 1000):
-                    request = self._http.build_request(
-                        "POST", self.url + exchange.SEARCH_PATH, content=body, timeout=budget.left_ms / 1000
-                    )
-                    reply = await self._send(request, budget, options)
-        except TimeoutError as error:
-            raise exchange.transport_error(httpx.ReadTimeout(""), self.url, options) from error
-        except FOREIGN as error:
-            raise exchange.transport_error(error, self.url, options) from error
-        return exchange.read(reply, request, request_id, seen, self.device, options, budget)
+            return _result(future)
+        except BaseException:  # also when the app is interrupted: what nobody waits for shall not go on
+            future.cancel()
+            raise
 
-    async def _send(self, request: httpx.Request, budget: Budget, options: Options) -> Reply:
-        response = await self._http.send(request, stream=True)
-        try:
-            body = _empty_body(response)
-            async for chunk in response.aiter_bytes():
-                _append(body, chunk, budget, options)
-            return _reply(response, bytes(body))
-        finally:
-            await response.aclose()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Give up what runs, run `last`, and end the thread."""
+        with self._lock:
+            loop, thread, self._loop, self._closed = self._loop, self._thread, None, True
+        if loop is None or thread is None:
+            last.close()
+            return
+        asyncio.run_coroutine_threadsafe(_ended(last), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
-def _empty_body(response: httpx.Response) -> bytearray:
-    # We asked for no compression; a compressed answer could grow past every cap while it is unpacked.
-    encoding = response.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise AnswerMalformed(f"expected an answer without compression, got content-encoding {encoding!r}.")
-    return bytearray()
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise ServiceUnreachable("the client was closed before the answer came.", hint="Make a new Client.") from error
 
 
-def _append(body: bytearray, chunk: bytes, budget: Budget, options: Options) -> None:
-    if len(body) + len(chunk) > MAX_ANSWER_BYTES:
-        raise AnswerMalformed(f"expected an answer of at most {MAX_ANSWER_BYTES} bytes, got more.")
-    if budget.exhausted:
-        raise ServiceTimeout(f"the answer was still arriving at the deadline of {options.deadline_ms} ms.")
-    body += chunk
-
-
-def _reply(response: httpx.Response, body: bytes) -> Reply:
-    status_line = len(f"HTTP/1.1 {response.status_code} {response.reason_phrase}")
-    return Reply(response.status_code, exchange.head_bytes(status_line, response.headers.raw), body)
+async def _ended(last: Coroutine[Any, Any, None]) -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await last

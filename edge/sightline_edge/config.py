@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sightline_shared import environment
 from sightline_shared.bundle import Bundle, open_bundle
 from sightline_shared.errors import ConfigInvalid
-from sightline_shared.protocol import DEFAULT_K, MAX_DEADLINE_MS, MAX_K
+from sightline_shared.protocol import DEFAULT_K, MAX_CODES, MAX_DEADLINE_MS, MAX_K
+
+MAX_RETRIES = 5
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,33 @@ class Options:
     """What every query of a client asks for.
 
     `k`: matches to return. `deadline_ms`: from the frame to the answer, network included. `rerank`: score the
-    returned candidates again with the device's float query, when the API key is allowed their codes.
+    returned candidates again with the device's float query, when the API key is allowed their codes. `crops`: regions of
+    the frame that are asked about, the whole frame first. `retries`: how often a query may be sent again when the service
+    cannot be reached or is busy. `hedge`: send it a second time when the answer is later than nearly all were.
+    `pocket_settles`: where the pocket index finds the item, do not ask the service.
     """
 
     k: int = DEFAULT_K
     deadline_ms: int = 2000
     rerank: bool = True
+    crops: int = 1
+    retries: int = 2
+    hedge: bool = True
+    pocket_settles: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_K:
             raise ConfigInvalid(f"k: expected 1 to {MAX_K}, got {self.k}.")
         if not 1 <= self.deadline_ms <= MAX_DEADLINE_MS:
             raise ConfigInvalid(f"deadline_ms: expected 1 to {MAX_DEADLINE_MS}, got {self.deadline_ms}.")
+        if not 1 <= self.crops <= MAX_CODES:
+            raise ConfigInvalid(f"crops: expected 1 to {MAX_CODES}, got {self.crops}.")
+        if not 0 <= self.retries <= MAX_RETRIES:
+            raise ConfigInvalid(f"retries: expected 0 to {MAX_RETRIES}, got {self.retries}.")
+
+    def at_most(self, *, k: int, crops: int) -> Options:
+        """Return options that ask for no more than `k` matches and `crops` regions."""
+        return replace(self, k=min(self.k, k), crops=min(self.crops, crops))
 
 
 def default_bundle_path() -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 import msgpack
+import numpy as np
 
 import sightline_shared
 from sightline_edge.answer import Answer, Outcome
@@ -18,6 +19,7 @@ from sightline_edge.rerank import rerank
 from sightline_shared.budget import Budget
 from sightline_shared.errors import (
     AnswerMalformed,
+    CertificateRefused,
     ProtocolError,
     ServiceBusy,
     ServiceError,
@@ -37,15 +39,17 @@ from sightline_shared.protocol import (
 from sightline_shared.where import Where
 
 SEARCH_PATH = "/v1/search"
+MAX_RETRY_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A response as it came: status, the bytes of its status line and headers, body (capped)."""
+    """A response as it came: status, the bytes of its status line and headers, body (capped), Retry-After in seconds."""
 
     status: int
     head_bytes: int
     body: bytes
+    retry_after_s: float | None = None
 
 
 def headers(api_key: str | None) -> dict[str, str]:
@@ -57,21 +61,6 @@ def headers(api_key: str | None) -> dict[str, str]:
         "user-agent": f"sightline/{sightline_shared.__version__}",
     }
     return {**fields, "authorization": f"Bearer {api_key}"} if api_key else fields
-
-
-def local_answer(seen: Observation, budget: Budget) -> Answer | None:
-    """Return the device's own answer when the frame goes no further, else None."""
-    if seen.stop is None:
-        return None
-    return Answer(
-        outcome=seen.stop,
-        decided_by="device",
-        reasons=(seen.reason,) if seen.reason else (),
-        gate_score=seen.gate_score,
-        sensitive_score=seen.sensitive_score,
-        quality=seen.quality,
-        stages_ms=dict(budget.stages_ms),
-    )
 
 
 def pack(seen: Observation, device: Device, where: Where, options: Options, budget: Budget) -> tuple[bytes, bytes]:
@@ -87,11 +76,11 @@ def pack(seen: Observation, device: Device, where: Where, options: Options, budg
         request_id = os.urandom(REQUEST_ID_BYTES)
         query = Query(
             pairing_id=device.bundle.pairing.id,
-            codes=(seen.code or b"",),
+            codes=tuple(crop.code or b"" for crop in seen.sent),
             request_id=request_id,
             k=options.k,
             deadline_ms=max(1, int(min(budget.left_ms, options.deadline_ms))),
-            gate_scores=(seen.gate_score or 0.0,),
+            gate_scores=tuple(crop.gate_score for crop in seen.sent),
             where=where,
         )
         return pack_query(query), request_id
@@ -111,10 +100,9 @@ def read(
     options: Options,
     budget: Budget,
 ) -> Answer:
-    """Return the answer in `reply`, re-ranked; raises the service's own error, or AnswerMalformed."""
+    """Return the answer in a reply of 200, re-ranked; raises AnswerMalformed."""
+    sent = seen.sent
     with budget.stage("unpack"):
-        if reply.status != 200:
-            raise error_of(reply)
         try:
             answer = unpack_answer(reply.body)
         except ProtocolError as error:
@@ -123,10 +111,13 @@ def read(
             raise AnswerMalformed(
                 f"expected the answer to request {request_id.hex()}, got one to {answer.request_id.hex()}."
             )
+        if not all(0 <= match.code_index < len(sent) for match in answer.matches):
+            raise AnswerMalformed(f"expected matches of the {len(sent)} codes that were sent, got other indices.")
     matches = answer.matches
-    if options.rerank and seen.embedding is not None and seen.code is not None:
+    if options.rerank:
         with budget.stage("rerank"):
-            matches = rerank(matches, seen.embedding, seen.code, device.codec)
+            embeddings = np.stack([crop.embedding for crop in sent])
+            matches = rerank(matches, embeddings, tuple(crop.code or b"" for crop in sent), device.codec)
     request_line = len(request.method) + len(request.url.raw_path) + len("  HTTP/1.1")
     return Answer(
         outcome=Outcome(answer.decision.label),
@@ -135,6 +126,7 @@ def read(
         reasons=(*answer.reasons, seen.reason) if seen.reason else answer.reasons,
         partial=answer.partial,
         request_id=request_id.hex(),
+        regions=tuple(crop.box for crop in sent),
         code=seen.code,
         gate_score=seen.gate_score,
         sensitive_score=seen.sensitive_score,
@@ -148,8 +140,24 @@ def read(
     )
 
 
+def reply_of(response: httpx.Response, body: bytes) -> Reply:
+    """Return what came."""
+    status_line = len(f"HTTP/1.1 {response.status_code} {response.reason_phrase}")
+    asked = response.headers.get("retry-after", "")
+    # As seconds only: a date would need a clock that agrees with the service's.
+    retry_after_s = min(float(asked), MAX_RETRY_AFTER_S) if asked.isascii() and asked.isdecimal() else None
+    return Reply(response.status_code, head_bytes(status_line, response.headers.raw), body, retry_after_s)
+
+
 def error_of(reply: Reply) -> SightlineError:
     """Return the error that a non-200 reply carries; whatever is not our own body becomes a ServiceError."""
+    error = _error_of(reply)
+    if isinstance(error, ServiceError):
+        error.retry_after_s = reply.retry_after_s
+    return error
+
+
+def _error_of(reply: Reply) -> SightlineError:
     try:
         body = msgpack.unpackb(reply.body)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
@@ -166,6 +174,11 @@ def transport_error(error: httpx.HTTPError | httpx.InvalidURL, url: str, options
     """Return our error for one of httpx's."""
     if isinstance(error, httpx.TimeoutException):
         return ServiceTimeout(f"{url}: no answer within the deadline of {options.deadline_ms} ms.")
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error):
+        return CertificateRefused(f"{url}: {error}.")
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
+        # A connection that was kept open, and that the service closed in the moment of sending.
+        return ServiceUnreachable(f"{url}: {error}.")
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
         return AnswerMalformed(f"{url}: the other side does not speak HTTP as expected ({error}).")
     return ServiceUnreachable(f"{url}: {error or type(error).__name__}.")

@@ -1,7 +1,13 @@
-"""The device path, from a frame to the code that is sent: each stage may end it, with a reason an app can show."""
+"""The device path, from a frame to the codes that are sent: each stage may end it, with a reason an app can show.
+
+    frame -> quality -> embed, gate, sensitive -> further crops, the same -> codes
+
+What follows (local answers, the wire, the cloud's answer) is the client's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,36 +15,88 @@ from numpy.typing import NDArray
 
 from sightline_edge import quality
 from sightline_edge.answer import Outcome
+from sightline_edge.crops import choose
 from sightline_edge.device import Device
+from sightline_edge.frame import Box, Tap, open_picture
 from sightline_shared.budget import Budget
-from sightline_shared.preprocess import Frame, load_image, to_tensor
+from sightline_shared.errors import ConfigInvalid
+from sightline_shared.phash import dhash
+from sightline_shared.preprocess import Frame, to_tensor
+from sightline_shared.protocol import MAX_CODES, MAX_CODES_BYTES
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One region of the frame: `embedding` is `(d,) float32` of unit length, `code` the bytes that stand for it.
+
+    `code` is None when the crop is not sent: the gate turned it away, or the device stopped. Scores are in [0, 1].
+    """
+
+    box: Box
+    embedding: NDArray[np.float32]
+    gate_score: float
+    sensitive_score: float
+    code: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What the device made of one frame.
+    """What the device made of one frame; `crops[0]` is the whole frame.
 
-    `stop` is set when the device answers by itself; then `code` is None and nothing may be sent. `reason` says why it
-    stopped, or what it doubts.
-    `embedding` is `(d,) float32` of unit length, `code` the bytes that stand for it. `sensitive_score` is in [0, 1].
+    `stop` is set when the device answers by itself; then no crop has a code and nothing may be sent. `reason` says why
+    it stopped, or what it doubts. `phash` is the frame's perceptual hash. `crops` is empty when the frame was too poor
+    to embed.
     """
 
     quality: quality.Quality
     stop: Outcome | None = None
     reason: str | None = None
-    gate_score: float | None = None
-    embedding: NDArray[np.float32] | None = None
-    code: bytes | None = None
-    sensitive_score: float = 0.0
+    crops: tuple[Crop, ...] = ()
+    phash: int = 0
+
+    @property
+    def sent(self) -> tuple[Crop, ...]:
+        """The crops whose codes travel, in the order of the query: a match's `code_index` counts among these."""
+        return tuple(crop for crop in self.crops if crop.code is not None)
+
+    @property
+    def code(self) -> bytes | None:
+        """The first code that travels."""
+        return self.sent[0].code if self.sent else None
+
+    @property
+    def embedding(self) -> NDArray[np.float32] | None:
+        """The embedding that `code` stands for, else the whole frame's."""
+        first = (*self.sent, *self.crops)[:1]
+        return first[0].embedding if first else None
+
+    @property
+    def gate_score(self) -> float | None:
+        """The best crop's gate score."""
+        return max((crop.gate_score for crop in self.crops), default=None)
+
+    @property
+    def sensitive_score(self) -> float:
+        """The most sensitive crop's score."""
+        return max((crop.sensitive_score for crop in self.crops), default=0.0)
 
 
-def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
-    """Take `frame` through the device path; raises InputError when it is not a picture."""
+def observe(
+    frame: Frame, device: Device, budget: Budget, *, crops: int = 1, regions: Sequence[Box | Tap] = ()
+) -> Observation:
+    """Take `frame` through the device path.
+
+    `crops` is how many parts to look at at most, the whole frame first: salient regions follow where the gate is not
+    sure of the whole. `regions` are parts that the app asks about, in pixels of the upright frame. Raises InputError
+    when the frame is not a picture or a region lies outside it, ConfigInvalid for more crops than one query holds.
+    """
+    _check_counts(crops, len(regions), device)
     with budget.stage("decode"):
-        image = load_image(frame)
+        picture = open_picture(frame)
 
     with budget.stage("preprocess"):
-        tensor = to_tensor(image, device.bundle.manifest.input_size)
+        size = device.bundle.manifest.input_size
+        tensor = to_tensor(picture.image, size)
 
     with budget.stage("quality"):
         seen = quality.measure(tensor)
@@ -46,6 +104,29 @@ def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
     if problem:
         return Observation(seen, Outcome.RETAKE, problem)
 
+    with budget.stage("phash"):
+        phash = dhash(tensor)
+
+    whole = look(picture.whole, tensor, device, budget)
+
+    with budget.stage("crops"):
+        # A frame that the gate is sure of needs no second look; what the app asks about always gets one.
+        boxes = choose(picture, 1 if whole.gate_score >= device.gate.sure_above else crops, regions)[1:]
+        tensors = [to_tensor(picture.crop(box), size) for box in boxes]
+
+    looked = (whole, *(look(box, part, device, budget) for box, part in zip(boxes, tensors, strict=True)))
+    stop, reason = judge(looked, device)
+    if stop:
+        return Observation(seen, stop, reason, looked, phash)
+
+    with budget.stage("encode"):
+        coded = tuple(_encoded(crop, device) for crop in looked)
+
+    return Observation(seen, None, reason, coded, phash)
+
+
+def look(box: Box, tensor: NDArray[np.uint8], device: Device, budget: Budget) -> Crop:
+    """Return the crop that `box` shows, without a code; `tensor` `(s, s, 3) uint8` is the model's input for it."""
     with budget.stage("embed"):
         embedding = device.runtime.embed(tensor[np.newaxis])[0]
 
@@ -53,21 +134,24 @@ def observe(frame: Frame, device: Device, budget: Budget) -> Observation:
         sensitive = sensitive_score(embedding, device)
 
     with budget.stage("gate"):
-        score = device.gate.score(embedding)
-    if score < device.gate.reject_below:
-        reason = f"no visual match: unlike anything in the catalogue ({score:.2f} < {device.gate.reject_below:.2f})"
-        return Observation(seen, Outcome.NOT_FOUND, reason, score, embedding, sensitive_score=sensitive)
+        return Crop(box, embedding, device.gate.score(embedding), sensitive)
 
-    if device.heads and device.heads.sensitive and sensitive >= device.heads.sensitive.unsure_above:
-        reason = f"sensitive subject: it looks like a kind that must not be answered like a product ({sensitive:.2f})"
-        return Observation(seen, Outcome.RESTRICTED, reason, score, embedding, sensitive_score=sensitive)
 
-    doubt = f"the device is unsure: little like the catalogue ({score:.2f})" if score < device.gate.sure_above else None
+def judge(looked: Sequence[Crop], device: Device) -> tuple[Outcome | None, str | None]:
+    """Return where the crops' gate and sensitive scores end the path (None: nowhere), and the reason or doubt.
 
-    with budget.stage("encode"):
-        code = device.codec.encode(embedding[np.newaxis])[0].tobytes()
-
-    return Observation(seen, None, doubt, score, embedding, code, sensitive)
+    One crop like the catalogue is enough to ask; one sensitive crop is enough not to.
+    """
+    gate = device.gate
+    score, most = max(crop.gate_score for crop in looked), max(crop.sensitive_score for crop in looked)
+    if score < gate.reject_below:
+        reason = f"no visual match: unlike anything in the catalogue ({score:.2f} < {gate.reject_below:.2f})"
+        return Outcome.NOT_FOUND, reason
+    if device.heads and device.heads.sensitive and most >= device.heads.sensitive.unsure_above:
+        reason = f"sensitive subject: it looks like a kind that must not be answered like a product ({most:.2f})"
+        return Outcome.RESTRICTED, reason
+    doubt = score < gate.sure_above
+    return None, f"the device is unsure: little like the catalogue ({score:.2f})" if doubt else None
 
 
 def sensitive_score(embedding: NDArray[np.float32], device: Device) -> float:
@@ -75,3 +159,16 @@ def sensitive_score(embedding: NDArray[np.float32], device: Device) -> float:
     if device.heads is None or device.heads.sensitive is None:
         return 0.0
     return device.heads.sensitive.score(embedding)
+
+
+def _encoded(crop: Crop, device: Device) -> Crop:
+    if crop.gate_score < device.gate.reject_below:
+        return crop
+    code = device.codec.encode(crop.embedding[np.newaxis])[0].tobytes()
+    return Crop(crop.box, crop.embedding, crop.gate_score, crop.sensitive_score, code)
+
+
+def _check_counts(crops: int, regions: int, device: Device) -> None:
+    most = min(MAX_CODES, MAX_CODES_BYTES // device.codec.code_size)
+    if crops < 1 or crops + regions > most:
+        raise ConfigInvalid(f"crops: expected 1 to {most}, regions included, got {crops} and {regions} regions.")

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from sightline_edge.gate import Gate
 
+HOLD_STILL = "hold still"
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -23,15 +25,15 @@ class Quality:
 
 def measure(tensor: NDArray[np.uint8]) -> Quality:
     """Return the quality of the model's input `(s, s, 3) uint8`; luma = (299 R + 587 G + 114 B) / 1000."""
-    luma = tensor @ np.array([0.299, 0.587, 0.114], np.float32)
-    inner = luma[1:-1, 1:-1]
-    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * inner
-    return Quality(sharpness=float(laplacian.var()), brightness=float(luma.mean()))
+    light = luma(tensor)
+    inner = light[1:-1, 1:-1]
+    laplacian = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:] - 4 * inner
+    return Quality(sharpness=float(laplacian.var()), brightness=float(light.mean()))
 
 
-def sharpness(tensor: NDArray[np.uint8]) -> float:
-    """Return the sharpness of the model's input `(s, s, 3) uint8`."""
-    return measure(tensor).sharpness
+def luma(tensor: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the luma `(h, w) float32` of `(h, w, 3) uint8` pixels, 0 to 255."""
+    return np.asarray(tensor @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
 
 
 def problem(quality: Quality, gate: Gate) -> str | None:
@@ -41,5 +43,5 @@ def problem(quality: Quality, gate: Gate) -> str | None:
     if quality.brightness > gate.max_brightness:
         return "too bright"
     if quality.sharpness < gate.min_sharpness:
-        return "hold still"
+        return HOLD_STILL
     return None

@@ -16,19 +16,22 @@ from sightline_shared.codec import Codec
 from sightline_shared.protocol import Match
 
 
-def rerank(matches: tuple[Match, ...], embedding: NDArray[np.float32], code: bytes, codec: Codec) -> tuple[Match, ...]:
-    """Return `matches` scored and sorted anew for `embedding` `(d,) float32`, which was sent as `code`.
+def rerank(
+    matches: tuple[Match, ...], embeddings: NDArray[np.float32], codes: tuple[bytes, ...], codec: Codec
+) -> tuple[Match, ...]:
+    """Return `matches` scored and sorted anew for `embeddings` `(n, d) float32`, which were sent as `codes`.
 
     They stay as they are when any of them lacks its code.
     """
-    codes = [match.code for match in matches]
-    if not codes or any(item is None or len(item) != codec.code_size for item in codes):
+    theirs = [match.code for match in matches]
+    if not theirs or any(item is None or len(item) != codec.code_size for item in theirs):
         return matches
     # All in the rotated space, where lengths and products are the same and nothing needs to be rotated back.
-    rows = np.frombuffer(b"".join([code, *filter(None, codes)]), np.uint8).reshape(len(codes) + 1, -1)
+    rows = np.frombuffer(b"".join([*codes, *filter(None, theirs)]), np.uint8).reshape(len(codes) + len(theirs), -1)
     decoded = unit(codec.decode_rotated(rows) + codec.rotated_mean)
-    sent, items = decoded[0], decoded[1:]
-    corrections = items @ (codec.rotate(embedding[np.newaxis])[0] + codec.rotated_mean - sent)
+    sent, items = decoded[: len(codes)], decoded[len(codes) :]
+    missed = codec.rotate(embeddings) + codec.rotated_mean - sent
+    corrections = np.einsum("ij,ij->i", items, missed[[match.code_index for match in matches]])
     scored = (
         dataclasses.replace(match, score=match.score + float(correction))
         for match, correction in zip(matches, corrections, strict=True)

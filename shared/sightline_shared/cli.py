@@ -50,14 +50,29 @@ COMMANDS: tuple[Command, ...] = (
     Command(("key", "list"), "sightline_cloud.commands.key_list", "cloud", "list API keys"),
     Command(("key", "revoke"), "sightline_cloud.commands.key_revoke", "cloud", "revoke an API key"),
     Command(("query",), "sightline_edge.commands.query", "", "ask the service about a photograph"),
+    Command(("pocket", "export"), "sightline_cloud.commands.pocket_export", "cloud", "write a device's offline index"),
+    Command(
+        ("pocket", "sync"), "sightline_edge.commands.pocket_sync", "", "fetch or bring up to date an offline index"
+    ),
+    Command(
+        ("pocket", "search"), "sightline_edge.commands.pocket_search", "", "ask an offline index about a photograph"
+    ),
     Command(("bundle", "show"), "sightline_edge.commands.bundle_show", "", "show what a bundle holds"),
     Command(("bundle", "verify"), "sightline_edge.commands.bundle_verify", "", "check every file and the runtime"),
+    Command(("conformance",), "sightline_edge.commands.conformance", "", "write golden vectors for a port"),
     Command(("doctor",), "sightline_edge.commands.doctor", "", "check this machine, the bundle and the service"),
     Command(("export", "run"), "sightline_export.commands.run", "export", "make a bundle from a recipe"),
     Command(("export", "card"), "sightline_export.commands.card", "export", "make a run's model card again"),
     Command(("export", "study"), "sightline_export.commands.study", "export", "compare trainings in one table"),
     Command(("bench", "quality"), "sightline_bench.commands.quality", "bench", "measure recall on photographs"),
     Command(("bench", "edge"), "sightline_bench.commands.edge", "bench", "time the device path stage by stage"),
+    Command(("bench", "retrieval"), "sightline_bench.commands.retrieval", "bench", "measure the index and its peers"),
+    Command(("bench", "crops"), "sightline_bench.commands.crops", "bench", "measure what several crops gain"),
+    Command(("bench", "frames"), "sightline_bench.commands.frames", "bench", "measure frame check and bursts"),
+    Command(("bench", "answers"), "sightline_bench.commands.answers", "bench", "time answers on slow networks"),
+    Command(("bench", "repeats"), "sightline_bench.commands.repeats", "bench", "measure the answer cache on clips"),
+    Command(("bench", "session"), "sightline_bench.commands.session", "bench", "measure query expansion"),
+    Command(("bench", "privacy"), "sightline_bench.commands.privacy", "bench", "measure what a code gives away"),
     Command(("samples", "write"), "sightline_bench.commands.samples", "bench", "render the sample catalogue"),
 )
 

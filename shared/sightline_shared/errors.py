@@ -27,6 +27,7 @@
     |-- RuntimeFailed               the inference runtime refused or failed
     |-- ServiceError
     |   |-- ServiceUnreachable
+    |   |   `-- CertificateRefused  the service's certificate is not one that this device trusts
     |   |-- ServiceTimeout
     |   |-- ServiceBusy
     |   |-- ServiceNotReady
@@ -40,6 +41,7 @@
     |   `-- ItemNotFound
     |-- IndexFailed                 the vector index refused or failed
     |   `-- SnapshotCorrupt         an index file that does not hash to what its manifest says
+    |-- PocketUnusable              a pocket index that is damaged, too large, of another format, or not the one a delta is for
     |-- ExtraMissing                an optional package is not installed
     `-- PortInUse
 
@@ -200,13 +202,21 @@ class RuntimeFailed(SightlineError):
 
 
 class ServiceError(SightlineError):
+    """`retry_after_s`: seconds after which the service wants to be asked again, None when it did not say."""
+
     code = "E_SERVICE"
     http_status = 502
+    retry_after_s: float | None = None
 
 
 class ServiceUnreachable(ServiceError):
     code = "E_SERVICE_UNREACHABLE"
     default_hint = "Check the URL and the network; 'sightline serve' starts a service."
+
+
+class CertificateRefused(ServiceUnreachable):
+    code = "E_CERTIFICATE_REFUSED"
+    default_hint = "Check the device's date and time, the URL's host name, and who signed the certificate."
 
 
 class ServiceTimeout(ServiceError):
@@ -276,6 +286,11 @@ class IndexFailed(SightlineError):
 class SnapshotCorrupt(IndexFailed):
     code = "E_SNAPSHOT_CORRUPT"
     default_hint = "Remove the snapshot; the index is built from the catalogue again."
+
+
+class PocketUnusable(SightlineError):
+    code = "E_POCKET_UNUSABLE"
+    default_hint = "Fetch it again: 'sightline pocket sync'."
 
 
 class ExtraMissing(SightlineError):

@@ -49,6 +49,13 @@ class Where:
             terms.append((key, tuple(sorted(set(map(typed, values))))))
         return cls(tuple(sorted(terms)))
 
+    def passes(self, metadata: Mapping[str, Any]) -> bool:
+        """Return whether an item with `metadata` is wanted."""
+        return all(
+            isinstance(value := metadata.get(key), str | int | float) and typed(value) in wanted
+            for key, wanted in self.terms
+        )
+
 
 def typed(value: Scalar) -> Typed:
     """Return the one form of a value in which filter and metadata meet: true is not 1, and 1.0 is 1."""

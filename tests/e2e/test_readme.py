@@ -34,5 +34,10 @@ def test_five_lines_of_python(service, tiny_folder, tmp_path, monkeypatch, capsy
 
 
 def test_the_sdks_readme(service, tiny_folder, tmp_path, monkeypatch, capsys) -> None:
-    for block in blocks(ROOT / "edge" / "README.md"):
-        assert "item/4" in run(block, service, tiny_folder, tmp_path, monkeypatch, capsys)
+    once, racing, fake = blocks(ROOT / "edge" / "README.md")
+    assert "item/4" in run(once, service, tiny_folder, tmp_path, monkeypatch, capsys)
+    said = run(racing, service, tiny_folder, tmp_path, monkeypatch, capsys).splitlines()
+    assert [line.split()[:2] for line in said] == [["pocket", "False"], ["cloud", "True"]]
+    assert all("item/4" in line for line in said)
+    said = run(fake, service, tiny_folder, tmp_path, monkeypatch, capsys).splitlines()
+    assert [line.split()[1:3] for line in said] == [["2", "False"], ["1", "True"]] and "milk-1" in said[0]

@@ -70,8 +70,8 @@ def test_what_is_sent_is_one_code_within_128_bytes_and_nothing_of_the_picture(de
 
     seen = []
     transport = answering(reply)
-    honest = transport.handle_request
-    transport.handle_request = lambda request: (seen.append(request), honest(request))[1]
+    honest = transport.handle_async_request
+    transport.handle_async_request = lambda request: (seen.append(request), honest(request))[1]
     with Client(URL, api_key="sk_x", device=device, transport=transport, options=Options(k=7)) as client:
         answer = client.search(picture(1))
     (query,), (request,) = sent, seen

@@ -137,7 +137,7 @@ def test_reranking_comes_closer_to_the_float_search_than_the_code_did() -> None:
         exact, served = items @ query, items @ sent
         top = np.argsort(-served)[:20]
         matches = tuple(Match(str(i), float(served[i]), {}, 0, codes[i].tobytes()) for i in top)
-        for match in rerank(matches, query, codec.encode(query[None])[0].tobytes(), codec):
+        for match in rerank(matches, query[None], (codec.encode(query[None])[0].tobytes(),), codec):
             after.append(abs(match.score - exact[int(match.id)]))
             before.append(abs(served[int(match.id)] - exact[int(match.id)]))
     assert np.mean(after) < 0.7 * np.mean(before)
@@ -148,7 +148,7 @@ def test_reranked_matches_are_the_same_items_in_order_of_score() -> None:
     codes = codec.encode(unit(RNG.normal(size=(9, 16)).astype(np.float32)))
     matches = tuple(Match(f"i{n}", 0.5 - n / 100, {"n": n}, 0, code.tobytes()) for n, code in enumerate(codes))
     query = unit(RNG.normal(size=(1, 16)).astype(np.float32))[0]
-    ranked = rerank(matches, query, codec.encode(query[None])[0].tobytes(), codec)
+    ranked = rerank(matches, query[None], (codec.encode(query[None])[0].tobytes(),), codec)
     assert {match.id for match in ranked} == {match.id for match in matches}
     assert [match.score for match in ranked] == sorted((match.score for match in ranked), reverse=True)
 
@@ -156,5 +156,5 @@ def test_reranked_matches_are_the_same_items_in_order_of_score() -> None:
 def test_without_every_code_the_services_order_stands() -> None:
     matches = (Match("a", 0.5, code=bytes(4)), Match("b", 0.4), Match("c", 0.3, code=bytes(4)))
     query = unit(RNG.normal(size=(1, 16)).astype(np.float32))[0]
-    assert rerank(matches, query, bytes(4), coarse_codec()) is matches
-    assert rerank((), query, bytes(4), coarse_codec()) == ()
+    assert rerank(matches, query[None], (bytes(4),), coarse_codec()) is matches
+    assert rerank((), query[None], (bytes(4),), coarse_codec()) == ()

@@ -58,7 +58,7 @@ def test_reranking_in_the_table_is_what_the_device_does(world: tuple[PhotoSet, n
     for query in queries:
         served = np.argsort(-(vectors[gallery] @ decoded[query]), kind="stable")[:20]
         matches = tuple(Match(str(i), float(vectors[i] @ decoded[query]), {}, 0, codes[i].tobytes()) for i in served)
-        ranked = [int(match.id) for match in rerank(matches, vectors[query], codes[query].tobytes(), codec)]
+        ranked = [int(match.id) for match in rerank(matches, vectors[query][None], (codes[query].tobytes(),), codec)]
         truth = np.argsort(-(vectors[gallery] @ vectors[query]), kind="stable")[:10]
         shares.append(len(set(ranked[:10]) & set(truth.tolist())) / 10)
         first.append(photos.photos[ranked[0]].fine == photos.photos[query].fine)

@@ -45,3 +45,20 @@ def test_no_terms_let_everything_pass() -> None:
 def test_what_cannot_be_asked_is_refused(wanted: dict) -> None:
     with pytest.raises(FilterInvalid, match="expected"):
         Where.of(wanted)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "passes"),
+    [
+        ({"colour": "red", "size": 1, "new": True}, True),
+        ({"colour": "blue", "size": 1.0, "new": True, "other": [1]}, True),
+        ({"colour": "green", "size": 1, "new": True}, False),
+        ({"colour": "red", "size": True, "new": True}, False),
+        ({"colour": "red", "size": 1, "new": 1}, False),
+        ({"colour": "red", "size": 1}, False),
+        ({"colour": ["red"], "size": 1, "new": True}, False),
+    ],
+)
+def test_what_passes_a_filter(metadata, passes: bool) -> None:
+    assert Where.of({"colour": ["red", "blue"], "size": 1, "new": True}).passes(metadata) is passes
+    assert Where().passes(metadata)

@@ -10,6 +10,8 @@ Examples:
   sightline query photo.jpg --url http://127.0.0.1:8765 --api-key sk_...
   sightline query photo.jpg --where category=milk --where colour=red --where colour=blue --where available=true
   SIGHTLINE_API_KEY=sk_... sightline query *.jpg -k 5 --json
+  sightline query shelf.jpg --crops 5                        # the whole picture and four regions, one packet
+  sightline query photo.jpg --pocket pocket.slp              # answers from the device's index when the service is away
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import Any
 
 from sightline_edge.client import Client
 from sightline_edge.config import Options
+from sightline_edge.device import Device
+from sightline_edge.pocket import PocketIndex
 from sightline_edge.runtimes.base import add_runtime_argument
 from sightline_shared import environment
 from sightline_shared.errors import SightlineError
@@ -39,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where", action="append", default=[], type=_term, metavar="KEY=VALUE", help="only items that have it (above)"
     )
+    parser.add_argument(
+        "--pocket", metavar="FILE", help="a pocket index ('sightline pocket sync'), for when the service is away"
+    )
+    parser.add_argument(
+        "--crops", type=int, default=1, help="regions to ask about, the whole picture first (default 1)"
+    )
     parser.add_argument("-k", type=int, default=10, help="matches to return (default 10)")
     parser.add_argument("--deadline-ms", type=int, default=2000, help="from the frame to the answer (default 2000)")
 
@@ -46,12 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     url = args.url or environment.read("SIGHTLINE_URL") or DEFAULT_URL
     api_key = args.api_key or environment.read("SIGHTLINE_API_KEY")
-    options = Options(k=args.k, deadline_ms=args.deadline_ms)
+    options = Options(k=args.k, deadline_ms=args.deadline_ms, crops=args.crops)
     where: dict[str, list[Scalar]] = defaultdict(list)
     for key, value in args.where:
         where[key].append(value)
     answers: list[dict[str, Any]] = []
-    with Client(url, api_key=api_key, bundle=args.bundle, runtime=args.runtime, options=options) as client:
+    device = Device.load(args.bundle, runtime=args.runtime)
+    pocket = PocketIndex.open(args.pocket, device) if args.pocket else None
+    with Client(url, api_key=api_key, device=device, options=options, pocket=pocket) as client:
         for photo in args.photos:
             try:
                 answers.append({"photo": photo, **client.search(photo, where=where).to_dict()})
@@ -80,13 +92,16 @@ def show(result: dict[str, Any]) -> str:
 def _show_answer(answer: dict[str, Any]) -> str:
     if "error" in answer:
         return f"{answer['photo']}: error [{answer['error']['code']}] {answer['error']['message']}"
+    several = len({tuple(match["region"] or ()) for match in answer["matches"]}) > 1
     sent, device_ms = answer["bytes"]["body_up"], sum_device(answer["stages_ms"])
     lines = [
         f"{answer['photo']}: {answer['outcome']} (decided by the {answer['decided_by']})"
+        + (f" [{answer['trouble']}]" if answer["trouble"] else "")
         + "".join(f"\n  {reason}" for reason in answer["reasons"])
     ]
     lines += [
         f"  {rank:>2}. {match['score']:.3f}  {shorten(str(match['metadata'].get('title') or match['id']), 80, placeholder=' ...')}"
+        + (f"  in {tuple(match['region'])}" if several else "")
         for rank, match in enumerate(answer["matches"], 1)
     ]
     round_trip = answer["stages_ms"].get("round_trip", 0.0)
