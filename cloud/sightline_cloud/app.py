@@ -10,7 +10,7 @@ import anyio
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from sightline_cloud.api import admin, health, items, search
+from sightline_cloud.api import admin, health, items, pocket, search
 from sightline_cloud.api.errors import on_http_error, on_sightline_error
 from sightline_cloud.api.middleware import RequestLog
 from sightline_cloud.engine import Engine
@@ -38,6 +38,7 @@ def create_app(settings: Settings, *bundles: Bundle) -> FastAPI:
         # Changes one after another, apart from the threads that check keys: a slow one holds up no query.
         app.state.change_limiter = anyio.CapacityLimiter(1)
         app.state.admin_limiter = anyio.CapacityLimiter(1)
+        app.state.pocket_limiter = anyio.CapacityLimiter(1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(again_and_again, "catch_up", settings.poll_seconds, engine.catch_up)
             tasks.start_soon(again_and_again, "housekeeping", settings.housekeeping_seconds, housekeeping.round)
@@ -57,6 +58,7 @@ def create_app(settings: Settings, *bundles: Bundle) -> FastAPI:
     app.state.engine, app.state.housekeeping = engine, housekeeping
     app.add_middleware(RequestLog)
     app.include_router(search.router, tags=["search"])
+    app.include_router(pocket.router, tags=["search"])
     app.include_router(items.router, tags=["catalogue"])
     app.include_router(admin.router, tags=["operator"])
     app.include_router(health.router, tags=["health"])

@@ -13,6 +13,7 @@ from sightline_cloud.catalog.store import Store
 from sightline_cloud.ingest.add import Ingest
 from sightline_cloud.live import LiveGeneration
 from sightline_cloud.lock import hold
+from sightline_cloud.pocket.pockets import Pockets
 from sightline_cloud.settings import Settings
 from sightline_cloud.tenancy.auth import Keys
 from sightline_shared.bundle import Bundle
@@ -50,6 +51,7 @@ class Engine:
         self.keys = Keys(self.database)
         self.generations = {key: LiveGeneration(bundle, self.store, settings) for key, bundle in by_id.items()}
         self.cache = ResultCache(settings.cache_mb * 1024 * 1024)
+        self.pockets = Pockets(self.store, settings)
         self.primary = self.generations[opened[0].pairing.id]
 
     def generation(self, pairing_id: bytes) -> LiveGeneration:

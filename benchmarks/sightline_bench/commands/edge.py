@@ -4,9 +4,13 @@ The device runs in a process of its own and asks the real service over HTTP on l
 runtime is timed on the same picture: it is the limit, and everything else on the device is our overhead. Photographs come
 from SIGHTLINE_PACKS when it is set, else from the sample catalogue.
 
+With --pocket the pocket index is measured instead, on 10,000 items: its bytes with several kinds of ids and titles, a search on
+one thread, what it finds beside the service's exact index, and what a sync costs. It needs the photographs.
+
 Examples:
   sightline bench edge
   SIGHTLINE_PACKS=../shared/packs sightline bench edge --queries 300 --json
+  SIGHTLINE_PACKS=../shared/packs sightline bench edge --pocket
 """
 
 from __future__ import annotations
@@ -24,16 +28,20 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sightline_bench import machine
+from sightline_bench.edge import pocket
 from sightline_bench.packs import packs_folder
+from sightline_bench.quality.reference import kept_float_model
 from sightline_bench.quality.tasks import Suite, packs_suite, samples_suite
 from sightline_bench.service import Gallery, running
+from sightline_edge import Device
 from sightline_edge.config import resolve_bundle
 from sightline_export.evaluate import percentiles, statistic_figure
+from sightline_shared.bundle import Bundle
 from sightline_shared.errors import InputError, ServiceFailed
 
 # Neither the model nor the reading of a picture file, since a camera hands over pixels: what stands between a frame and
 # its packet, and what the answer costs on top.
-BEFORE_SENDING = ("preprocess", "quality", "sensitive", "gate", "encode", "pack")
+BEFORE_SENDING = ("preprocess", "quality", "phash", "crops", "sensitive", "gate", "encode", "cache", "pack")
 AFTER_RECEIVING = ("unpack", "rerank")
 GALLERY = 500
 
@@ -41,6 +49,7 @@ GALLERY = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
     parser.add_argument("--queries", type=int, default=400, help="queries to time (default 400)")
+    parser.add_argument("--pocket", action="store_true", help="measure the pocket index instead")
     parser.add_argument("--out", help="write the JSON result, raw timings included, here too")
 
 
@@ -48,6 +57,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.queries < 20:
         raise InputError(f"--queries: expected 20 or more, got {args.queries}.")
     packs = packs_folder(args.packs)
+    if args.pocket:
+        return _pocket(packs, args.out)
     bundle = resolve_bundle(None)
     with tempfile.TemporaryDirectory(prefix="sightline-edge-") as folder, Progress(console=Console(stderr=True)) as bar:
         suite = packs_suite(packs) if packs else samples_suite(Path(folder) / "samples")
@@ -57,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         before = machine.describe()
         with running(Path(folder) / "data", bundle, galleries, bar) as service:
             step = bar.add_task(f"timing {args.queries} queries", total=None)
-            raw = _time(service.url, service.keys["shop"], _photos(suite, args.queries), args.queries)
+            raw = _time(service.url, service.keys["shop"], _photos(suite, args.queries), args.queries, bundle)
             bar.update(step, total=1, completed=1)
     report = {
         "benchmark": "edge",
@@ -72,14 +83,28 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
+def _pocket(packs: Path | None, out: str | None) -> dict[str, Any]:
+    if packs is None:
+        raise InputError("--pocket: expected the photographs.", hint="Give --packs, or set SIGHTLINE_PACKS.")
+    device, before = Device.load(), machine.describe()
+    with Progress(console=Console(stderr=True)) as bar:
+        step = bar.add_task("embedding photographs", total=None)
+        cache = Path(tempfile.gettempdir()) / "sightline-retrieval"
+        measured = pocket.measure(packs, cache, device, lambda count: bar.advance(step, count))
+    report = {"benchmark": "edge --pocket", "bundle": device.bundle.label, "machine": before, "pocket": measured}
+    if out:
+        Path(out).write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
 def _photos(suite: Suite, queries: int) -> list[str]:
     photos = [str(photo.path) for photo in suite.tasks[0].queries]
     return photos[:: max(1, len(photos) // queries)][:queries]
 
 
-def _time(url: str, api_key: str, photos: list[str], queries: int) -> dict[str, Any]:
-    rounds = -(-queries // len(photos))
-    command = [sys.executable, "-m", "sightline_bench.edge_child", url, api_key, str(rounds), *photos]
+def _time(url: str, api_key: str, photos: list[str], queries: int, bundle: Bundle) -> dict[str, Any]:
+    rounds, float_model = -(-queries // len(photos)), kept_float_model(bundle) or ""
+    command = [sys.executable, "-m", "sightline_bench.edge.child", url, api_key, str(rounds), str(float_model), *photos]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
     if done.returncode:
         raise ServiceFailed(f"the device process ended with status {done.returncode}: {done.stderr[-500:]}")
@@ -109,6 +134,19 @@ def _figures(raw: dict[str, Any]) -> dict[str, Any]:
         "before_sending_share": share(BEFORE_SENDING),
         "not_the_model_share": share(BEFORE_SENDING + AFTER_RECEIVING),
         "load_ms": raw["load_ms"],
+        "cached_after_embedding_ms": percentiles(np.array(raw["cached_ms"])),
+        "runtimes": {
+            name: {
+                "load_ms": row["load_ms"],
+                "first_ms": row["first_ms"],
+                "warm_ms": percentiles(np.array(row["warm_ms"])),
+                "ratio_to_int8": statistic_figure(
+                    np.array(row["warm_ms"]) / np.array(raw["runtimes"]["onnxruntime int8"]["warm_ms"]),
+                    lambda x: float(np.median(x)),
+                ).to_dict(),
+            }
+            for name, row in raw["runtimes"].items()
+        },
         "memory_mib": raw["memory"],
         "heavy_modules": raw["heavy_modules"],
         "bytes": {
@@ -120,6 +158,8 @@ def _figures(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> str:
+    if "pocket" in result:
+        return pocket.show(result["pocket"])
     lines = [
         f"{result['queries']} queries, {result['source']}; one thread on {result['machine']['cpu']}, "
         f"load {result['machine']['load_1m']} before, {result['load_after']} after",
@@ -134,14 +174,25 @@ def show(result: dict[str, Any]) -> str:
     memory, sent = result["memory_mib"], result["bytes"]
     lines += [
         "",
-        f"preprocess, quality, sensitive, gate, encode and pack: {before} of the model's time; with unpack and rerank: {whole} (the "
+        f"everything but the model until the packet: {before} of the model's time; with unpack and rerank: {whole} (the "
         "decoding of a picture file is in neither)",
         f"bytes a query: body {sent['body_up']['max']} up, {sent['body_down']['median']:.0f} down; with HTTP headers "
         f"{sent['http_up']['max']} up, {sent['http_down']['median']:.0f} down",
         f"memory of the device process: {memory['import_mib']:.0f} MiB after import, {memory['loaded_mib']:.0f} loaded, "
         f"{memory['peak_mib']:.0f} at its peak; bundle loaded and proved in {result['load_ms']:.0f} ms",
+        f"a repeated frame, after its embedding, from the cache: {result['cached_after_embedding_ms']['p50']:.2f} ms p50, "
+        f"{_cell(result['cached_after_embedding_ms'].get('p95'))} p95",
         f"heavy modules in it: {', '.join(result['heavy_modules']) or 'none'}",
+        "",
+        "| runtime | load ms | first call | warm p50 | warm p95 | ratio to ONNX int8 |",
+        "|---|---|---|---|---|---|",
     ]
+    for name, row in result["runtimes"].items():
+        low, high = row["ratio_to_int8"]["interval"]
+        lines.append(
+            f"| {name} | {row['load_ms']:.0f} | {row['first_ms']:.1f} | {row['warm_ms']['p50']:.2f} | "
+            f"{_cell(row['warm_ms'].get('p95'))} | {row['ratio_to_int8']['value']:.2f} [{low:.2f}, {high:.2f}] |"
+        )
     return "\n".join(lines)
 
 

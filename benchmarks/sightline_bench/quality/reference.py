@@ -7,6 +7,7 @@ from pathlib import Path
 from sightline_edge.device import Device
 from sightline_edge.runtimes import Runtime
 from sightline_edge.runtimes.ort import OrtRuntime
+from sightline_shared.bundle import Bundle
 from sightline_shared.errors import BundleNotFound
 
 KEPT = Path(__file__).parent
@@ -23,6 +24,12 @@ def reference_runtime(device: Device, named: str | None) -> Runtime | None:
         if not Path(named).is_file():
             raise BundleNotFound(f"--float-model: expected an ONNX file, got {named}.", hint="See the run's folder.")
         return OrtRuntime(Path(named).read_bytes(), threads=2)
-    manifest = device.bundle.manifest
+    kept = kept_float_model(device.bundle)
+    return OrtRuntime(kept.read_bytes(), threads=2) if kept else None
+
+
+def kept_float_model(bundle: Bundle) -> Path | None:
+    """Return the file of the float student that `bundle` was made from, if it is kept here."""
+    manifest = bundle.manifest
     kept = KEPT / f"float16-of-{manifest.files[manifest.roles['student']].sha256[:12]}.onnx"
-    return OrtRuntime(kept.read_bytes(), threads=2) if kept.is_file() else None
+    return kept if kept.is_file() else None

@@ -25,6 +25,7 @@ def erase(engine: Engine, tenant: str, ids: Sequence[str]) -> Receipt:
             "caches": lambda tenant, pks: [
                 f"result cache: {engine.cache.forget(tenant)} answers of the tenant dropped"
             ],
+            "pockets": lambda tenant, pks: [f"pocket indexes: {engine.pockets.forget(tenant)} of the tenant dropped"],
         },
     )
     engine.catch_up()
