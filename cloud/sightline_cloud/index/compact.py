@@ -63,6 +63,8 @@ class Workshop:
         self.name = name
         self._identity = f"{name} {hashlib.sha256(codec.to_bytes()).hexdigest()[:16]}"
         self._coder = coder_for(settings.list_coder, codec)
+        # A compaction and a rebuild (the change log was pruned meanwhile) would write into the same folder.
+        self._building = threading.Lock()
         if settings.index_ram_bytes is not None and not self._coder.mappable:
             raise ConfigInvalid(f"index_ram_bytes: expected a list_coder other than '{settings.list_coder}' with it.")
 
@@ -111,18 +113,25 @@ class Workshop:
 
         Raises StoreError, IndexFailed.
         """
-        with self._feed.snapshot(tenant, CHUNK_ROWS) as view:
-            if view.count < self._settings.ivf_min_vectors:
-                return self._build_flat(tenant, view)
-            log("index_build", tenant=tenant, vectors=view.count)
-            snapshots = self.snapshots(tenant)
-            old = None if retrain else self._old_centroids(snapshots)
-            building = snapshots.begin()
-            trained_on = write_files(
-                building, view, self._coder, self._settings.filter_keys, old, progress or (lambda stage, share: None)
-            )
-            manifest = self._manifest(tenant, view, trained_on)
-        return self.open(tenant, snapshots.publish(building, manifest))
+        with self._building:
+            with self._feed.snapshot(tenant, CHUNK_ROWS) as view:
+                if view.count < self._settings.ivf_min_vectors:
+                    return self._build_flat(tenant, view)
+                log("index_build", tenant=tenant, vectors=view.count)
+                snapshots = self.snapshots(tenant)
+                old = None if retrain else self._old_centroids(snapshots)
+                building = snapshots.begin()
+                trained_on = write_files(
+                    building,
+                    view,
+                    self._coder,
+                    self._settings.filter_keys,
+                    old,
+                    progress or (lambda stage, share: None),
+                )
+                manifest = self._manifest(tenant, view, trained_on)
+            name = snapshots.publish(building, manifest)
+        return self.open(tenant, name)
 
     def in_background(self, tenant: str, *, retrain: bool, progress: Progress | None) -> Live:
         """Build as `build` does, in a thread that gives way to queries."""

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -313,4 +313,34 @@ def test_a_tenant_whose_last_item_went_answers_nothing_and_can_begin_again(shop:
     shop.open()
     is_right(shop)
     shop.indexes.compact(TENANT)
+    is_right(shop)
+
+
+def test_a_rebuild_waits_for_a_compaction_and_both_leave_whole_snapshots(shop: Shop) -> None:
+    """Both write into one folder: the change log may be pruned while a compaction runs."""
+    feed, begun, go_on = shop.feed, threading.Event(), threading.Event()
+
+    def stop(stage: str, share: float) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    def compact() -> None:
+        with suppress(ChangesPruned):  # what it built is too old by then, and the rebuild has taken its place
+            shop.indexes.compact(TENANT, progress=stop)
+
+    compacting = threading.Thread(target=compact)
+    compacting.start()
+    assert begun.wait(60)
+    shop.add(clustered(9, seed=11))
+    feed.prune()
+    rebuilding = threading.Thread(target=shop.indexes.catch_up)
+    rebuilding.start()
+    rebuilding.join(0.2)
+    assert rebuilding.is_alive(), "it waits"
+    go_on.set()
+    compacting.join(60)
+    rebuilding.join(60)
+    assert shop.indexes.verify() == []
+    is_right(shop)
+    shop.open()
     is_right(shop)
