@@ -73,8 +73,8 @@ class AsyncClient:
         turn = await asyncio.to_thread(self._core.look, frame, where, options, regions)
         asking = None if turn.settled else asyncio.ensure_future(self._core.ask(turn))
         try:
-            if turn.local:
-                yield turn.local
+            if turn.shown:
+                yield turn.shown
             if asking:
                 yield await asking
         finally:

@@ -99,8 +99,8 @@ class Client:
         turn = self._core.look(frame, where, options, regions)
         asking = None if turn.settled else self._loop.submit(self._core.ask(turn))
         try:
-            if turn.local:
-                yield turn.local
+            if turn.shown:
+                yield turn.shown
             if asking:
                 yield _result(asking)
         finally:

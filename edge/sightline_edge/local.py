@@ -45,6 +45,12 @@ class Turn:
         """Whether the local answer is the last word, and nothing is sent."""
         return self.local is not None and self.local.final
 
+    @property
+    def shown(self) -> Answer | None:
+        """The local answer if it is worth showing before the service's: that a head lacks something is not."""
+        waits = self.local is not None and self.local.outcome is Outcome.NOT_FOUND and not self.local.final
+        return None if waits else self.local
+
 
 def stopped(seen: Observation, budget: Budget) -> Answer | None:
     """Return the device's own answer when the frame goes no further, else None."""

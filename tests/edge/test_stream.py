@@ -134,6 +134,20 @@ def test_the_service_is_asked_before_the_first_answer_is_looked_at(device, cloud
         assert next(answers).decided_by == "cloud"
 
 
+def test_that_the_head_lacks_something_is_said_only_when_the_service_cannot_be_asked(device, cloud) -> None:
+    manifest = dataclasses.replace(
+        device.bundle.manifest, decision={"not_found_max_score": 0.9, "found_min_score": 0.95}
+    )
+    strict = dataclasses.replace(device, bundle=dataclasses.replace(device.bundle, manifest=manifest))
+    with Client(URL, device=strict, transport=cloud, pocket=Head(device, 1, 2)) as client:
+        (answer,) = client.stream(picture(5))
+        assert answer.decided_by == "cloud"
+        cloud.will(*[unreachable()] * 3)
+        (answer,) = client.stream(picture(5))
+        assert (answer.decided_by, answer.outcome, answer.matches) == ("pocket", Outcome.NOT_FOUND, ())
+        assert answer.trouble == "E_SERVICE_UNREACHABLE" and answer.final
+
+
 def test_a_head_that_finds_it_may_settle_it(device, cloud) -> None:
     with with_pocket(device, cloud, pocket_settles=True) as client:
         assert [one.decided_by for one in client.stream(picture(1))] == ["pocket"] and cloud.requests == 0
