@@ -60,7 +60,7 @@ def measure(packs: Path, cache: Path, device: Device, progress: Progress, *, ite
         held = gallery[:items]
         return {
             "items": items,
-            "source": f"{len(found.views)} photographs of {packs}, {VIEWS} views each; {len(found.queries)} test photographs ask",
+            "source": f"{len(found.views)} photographs of the packs, {VIEWS} views each; {len(found.queries)} test photographs ask",
             "bytes": {name: measure_bytes(shape, device, held) for name, shape in shapes().items()},
             "sync": synced,
             "search_ms": measure_search(index, found.queries),
