@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-CHECKERS = {"mypy": ["-m", "mypy", "--strict"], "pyright": ["-m", "basedpyright"]}
+# Pyright takes the python it finds on PATH for the app's, unless it is told.
+CHECKERS = {
+    "mypy": ["-m", "mypy", "--strict"],
+    "pyright": ["-m", "basedpyright", "--pythonpath", sys.executable],
+}
 
 
 def checked(checker: str, folder: Path, source: str) -> subprocess.CompletedProcess[str]:
