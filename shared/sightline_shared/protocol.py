@@ -24,9 +24,11 @@ from sightline_shared.versions import PAIRING_BYTES
 from sightline_shared.where import Where
 
 PROTOCOL = 1
-# A query with a filter says so: a service that does not know filters must refuse it, not leave the filter out.
+# A query says what a service must know to answer it: one that does not know filters, or text and sensitive scores, must
+# refuse it, not leave them out.
 FILTER_PROTOCOL = 2
-QUERY_PROTOCOLS = (PROTOCOL, FILTER_PROTOCOL)
+TEXT_PROTOCOL = 3
+QUERY_PROTOCOLS = (PROTOCOL, FILTER_PROTOCOL, TEXT_PROTOCOL)
 MEDIA_TYPE = "application/msgpack"
 MAX_CODES = 16
 MAX_K = 50
@@ -39,6 +41,7 @@ MAX_CODES_BYTES = 1792
 MAX_QUERY_BYTES = 2048
 MAX_ANSWER_BYTES = 256 * 1024
 MAX_ID_CHARS = 200
+MAX_TEXT_BYTES = 512
 
 
 class Decision(enum.IntEnum):
@@ -60,7 +63,8 @@ class Query:
 
     `gate_scores` are the device's gate scores, one a code, in [0, 1]; they travel as one byte each.
     `deadline_ms` is what is left for network and service together when the query is packed. Only items that pass
-    `where` are wanted.
+    `where` are wanted. `text` says what the picture does not ("in red"), at most 512 bytes of UTF-8. `sensitive_scores`
+    are the device's, one a code: they are sent by a device that found the subject sensitive and asks all the same.
     """
 
     pairing_id: bytes
@@ -70,6 +74,8 @@ class Query:
     deadline_ms: int = 2000
     gate_scores: tuple[float, ...] = ()
     where: Where = field(default_factory=Where)
+    text: str = ""
+    sensitive_scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Answer:
-    """The service's answer; `stages_ms` are milliseconds inside the service, `versions` name what answered."""
+    """The service's answer; `stages_ms` are milliseconds inside the service, `versions` name what answered.
+
+    `confidence`: the probability in [0, 1] that the first match is right, from a service that estimates one. `disclaimer`
+    must be shown with the answer where there is one.
+    """
 
     request_id: bytes
     decision: Decision
@@ -98,6 +108,8 @@ class Answer:
     partial: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+    confidence: float | None = None
+    disclaimer: str = ""
 
 
 def pack_query(query: Query) -> bytes:
@@ -109,7 +121,7 @@ def pack_query(query: Query) -> bytes:
     if problem:
         raise InputError(f"query: {problem}.")
     body: dict[int, Any] = {
-        0: FILTER_PROTOCOL if query.where else PROTOCOL,
+        0: _protocol_of(query),
         1: query.pairing_id,
         2: b"".join(query.codes),
         3: query.k,
@@ -119,17 +131,37 @@ def pack_query(query: Query) -> bytes:
     if len(query.codes) > 1:
         body[6] = len(query.codes)
     if query.gate_scores:
-        body[7] = bytes(round(255 * min(1.0, max(0.0, score))) for score in query.gate_scores)
+        body[7] = _score_bytes(query.gate_scores)
     if query.where:
         body[8] = {key: [value for _, value in values] for key, values in query.where.terms}
+    if query.text:
+        body[9] = query.text
+    if query.sensitive_scores:
+        body[10] = _score_bytes(query.sensitive_scores)
     packed: bytes = msgpack.packb(body)
-    if len(packed) > MAX_QUERY_BYTES:  # without a filter every query fits
-        raise FilterInvalid(
-            f"where: expected a query of at most {MAX_QUERY_BYTES} bytes, got {len(packed)} with a filter of "
-            f"{len(msgpack.packb(body[8]))}.",
-            hint="Ask for fewer or shorter values, or send fewer codes.",
-        )
+    if len(packed) > MAX_QUERY_BYTES:
+        raise _too_long(len(packed), body)
     return packed
+
+
+def _too_long(size_bytes: int, body: dict[int, Any]) -> InputError:
+    """Return the error of a query that a filter or a text makes too long; without them every query fits."""
+    kind, label, what, key = (FilterInvalid, "where", "filter", 8) if 8 in body else (InputError, "text", "text", 9)
+    return kind(
+        f"{label}: expected a query of at most {MAX_QUERY_BYTES} bytes, got {size_bytes} with a {what} of "
+        f"{len(msgpack.packb(body[key]))}.",
+        hint="Ask for fewer or shorter values, or send fewer codes.",
+    )
+
+
+def _protocol_of(query: Query) -> int:
+    if query.text or query.sensitive_scores:
+        return TEXT_PROTOCOL
+    return FILTER_PROTOCOL if query.where else PROTOCOL
+
+
+def _score_bytes(scores: tuple[float, ...]) -> bytes:
+    return bytes(round(255 * min(1.0, max(0.0, score))) for score in scores)
 
 
 def unpack_query(data: bytes) -> Query:
@@ -150,6 +182,8 @@ def unpack_query(data: bytes) -> Query:
             request_id=_typed(fields, 5, bytes),
             gate_scores=tuple(byte / 255 for byte in _typed(fields, 7, bytes, b"")),
             where=_unpack_where(fields),
+            text=_under(fields, 9, str, "", TEXT_PROTOCOL, "a text"),
+            sensitive_scores=tuple(byte / 255 for byte in _under(fields, 10, bytes, b"", TEXT_PROTOCOL, "sensitive scores")),
         )
     except KeyError as error:
         raise BodyMalformed(f"request body: expected key {error}, got keys {sorted(map(str, fields))}.") from error
@@ -161,18 +195,21 @@ def unpack_query(data: bytes) -> Query:
 
 def pack_answer(answer: Answer) -> bytes:
     """Return the response body."""
-    packed: bytes = msgpack.packb(
-        {
-            0: PROTOCOL,
-            1: answer.request_id,
-            2: int(answer.decision),
-            3: [_pack_match(match) for match in answer.matches],
-            4: list(answer.reasons),
-            5: answer.partial,
-            6: dict(answer.versions),
-            7: {stage: round(ms, 3) for stage, ms in answer.stages_ms.items()},
-        }
-    )
+    body: dict[int, Any] = {
+        0: PROTOCOL,
+        1: answer.request_id,
+        2: int(answer.decision),
+        3: [_pack_match(match) for match in answer.matches],
+        4: list(answer.reasons),
+        5: answer.partial,
+        6: dict(answer.versions),
+        7: {stage: round(ms, 3) for stage, ms in answer.stages_ms.items()},
+    }
+    if answer.confidence is not None:
+        body[9] = round(answer.confidence, 4)
+    if answer.disclaimer:
+        body[10] = answer.disclaimer
+    packed: bytes = msgpack.packb(body)
     return packed
 
 
@@ -191,6 +228,8 @@ def unpack_answer(data: bytes) -> Answer:
             partial=_typed(fields, 5, bool, False),
             versions=_string_map(_typed(fields, 6, dict, {}), str),
             stages_ms=_string_map(_typed(fields, 7, dict, {}), float),
+            confidence=_share(fields, 9),
+            disclaimer=_typed(fields, 10, str, ""),
         )
     except KeyError as error:
         raise BodyMalformed(f"response body: expected key {error}, got keys {sorted(map(str, fields))}.") from error
@@ -230,14 +269,27 @@ def _query_problem(query: Query) -> str | None:
             len(query.gate_scores) in (0, len(query.codes)),
             lambda: f"expected one gate score a code or none, got {len(query.gate_scores)}",
         ),
+        (
+            len(query.sensitive_scores) in (0, len(query.codes)),
+            lambda: f"expected one sensitive score a code or none, got {len(query.sensitive_scores)}",
+        ),
+        (
+            _fits(query.text),
+            lambda: f"expected text of at most {MAX_TEXT_BYTES} bytes of UTF-8, got {query.text[:40]!r}",
+        ),
     ]
     return next((say() for holds, say in checks if not holds), None)
 
 
+def _fits(text: str) -> bool:
+    try:
+        return len(text.encode()) <= MAX_TEXT_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
 def _unpack_where(fields: Mapping[Any, Any]) -> Where:
-    wanted = _typed(fields, 8, dict, {})
-    if wanted and fields[0] != FILTER_PROTOCOL:
-        raise BodyMalformed(f"key 8: expected protocol {FILTER_PROTOCOL} with a filter, got {fields[0]}.")
+    wanted = _under(fields, 8, dict, {}, FILTER_PROTOCOL, "a filter")
     _each(list(wanted.values()), list)
     return Where.of(wanted)
 
@@ -252,7 +304,8 @@ def _unpack_map(data: bytes, cap: int, what: str, protocols: tuple[int, ...]) ->
     if not isinstance(fields, dict):
         raise BodyMalformed(f"{what}: expected a msgpack map, got {type(fields).__name__}.")
     if fields.get(0) not in protocols:
-        spoken = " or ".join(map(str, protocols))
+        *others, last = map(str, protocols)
+        spoken = f"{', '.join(others)} or {last}" if others else last
         raise ProtocolUnknown(f"{what}: expected protocol {spoken}, got {fields.get(0)!r:.80}.")
     return fields
 
@@ -267,11 +320,28 @@ def _typed(fields: Mapping[Any, Any], key: int, kind: type[Any], default: Any = 
     return value
 
 
+def _under(fields: Mapping[Any, Any], key: int, kind: type[Any], default: Any, protocol: int, what: str) -> Any:
+    """Return an optional field that only bodies of at least `protocol` may have."""
+    value = _typed(fields, key, kind, default)
+    if value and fields[0] < protocol:
+        raise BodyMalformed(f"key {key}: expected protocol {protocol} with {what}, got {fields[0]}.")
+    return value
+
+
 def _each(values: list[Any], kind: type[Any]) -> list[Any]:
     for value in values:
         if not isinstance(value, kind):
             raise BodyMalformed(f"expected {kind.__name__}, got {type(value).__name__}.")
     return values
+
+
+def _share(fields: Mapping[Any, Any], key: int) -> float | None:
+    if key not in fields:
+        return None
+    value: float = _typed(fields, key, float)
+    if not 0 <= value <= 1:
+        raise BodyMalformed(f"key {key}: expected 0 to 1, got {value!r}.")
+    return value
 
 
 def _string_map(values: dict[Any, Any], kind: type[Any]) -> dict[str, Any]:

@@ -193,11 +193,60 @@ def test_filters_of_nonsense_raise_nothing_but_our_own_errors(wanted: dict[objec
             unpack_query(body)
 
 
-@pytest.mark.parametrize("number", [0, 3, None, "1", -1, [2], 2**70 / 1.5])
+@pytest.mark.parametrize("number", [0, 4, None, "1", -1, [2], 2**70 / 1.5])
 def test_an_unknown_protocol_number_is_named(number: object) -> None:
     fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: number}
-    with pytest.raises(ProtocolUnknown, match="expected protocol 1 or 2, got"):
+    with pytest.raises(ProtocolUnknown, match="expected protocol 1, 2 or 3, got"):
         unpack_query(msgpack.packb(fields))
+
+
+@given(st.text(max_size=128), st.booleans())
+def test_text_and_sensitive_scores_come_back_under_protocol_3(text: str, scored: bool) -> None:
+    query = dataclasses.replace(QUERY, text=text, sensitive_scores=(1.0,) if scored else ())
+    packed = pack_query(query)
+    assert unpack_query(packed) == query
+    assert msgpack.unpackb(packed, strict_map_key=False)[0] == (3 if text or scored else 1)
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+@pytest.mark.parametrize("field", [{9: "in red"}, {10: b"\xff"}])
+def test_what_an_old_service_would_leave_out_is_refused_under_an_old_number(
+    protocol: int, field: dict[int, object]
+) -> None:
+    fields = {**msgpack.unpackb(pack_query(QUERY), strict_map_key=False), 0: protocol, **field}
+    with pytest.raises(BodyMalformed, match="expected protocol 3 with"):
+        unpack_query(msgpack.packb(fields))
+
+
+@pytest.mark.parametrize("text", ["x" * 513, "\u00e9" * 257, "\ud800"])
+def test_text_that_is_too_long_or_no_text_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="expected text of at most 512 bytes"):
+        pack_query(dataclasses.replace(QUERY, text=text))
+
+
+def test_a_text_that_makes_the_query_too_long_is_named() -> None:
+    codes = tuple(bytes(96) for _ in range(MAX_CODES))
+    with pytest.raises(InputError, match="text: expected a query of at most 2048 bytes"):
+        pack_query(dataclasses.replace(QUERY, codes=codes, gate_scores=(), text="x" * 512))
+
+
+@pytest.mark.parametrize("count", [2, 16])
+def test_sensitive_scores_are_one_a_code(count: int) -> None:
+    with pytest.raises(InputError, match="one sensitive score a code or none"):
+        pack_query(dataclasses.replace(QUERY, sensitive_scores=(0.5,) * count))
+
+
+def test_confidence_and_disclaimer_come_back_and_are_absent_where_there_is_none() -> None:
+    answer = dataclasses.replace(ANSWER, confidence=0.9375, disclaimer="This is no medical advice.")
+    assert unpack_answer(pack_answer(answer)) == answer
+    assert not {9, 10} & set(msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, math.inf])
+def test_a_confidence_that_is_no_probability_is_refused(value: float) -> None:
+    fields = {**msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False), 9: value}
+    with pytest.raises(BodyMalformed, match="expected 0 to 1"):
+        unpack_answer(msgpack.packb(fields))
 
 
 def test_an_answer_of_another_protocol_is_named() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sightline_edge.conformance.document import Document, Vector, noise, refusal, tagged
 from sightline_shared.bundle import Bundle
-from sightline_shared.errors import FilterInvalid
+from sightline_shared.errors import InputError
 from sightline_shared.protocol import DEFAULT_K, MAX_ANSWER_BYTES, MAX_K, Answer, Query, pack_query, unpack_answer
 from sightline_shared.versions import Pairing
 from sightline_shared.where import Wanted, Where
@@ -70,6 +70,14 @@ def requests() -> Document:
     vectors += [
         _request("filter, with three codes", 3, 64, wanted=FILTERS["one text"], gate_scores=(0.5, 0.6, 0.7)),
         _request("filter, too long for the query", 16, 96, wanted={"text": [f"{i:03}" + "x" * 197 for i in range(3)]}),
+        _request("text", 1, 64, text="in red"),
+        _request("text of 512 bytes, beyond ASCII", 1, 64, text="\u00e9" * 256),
+        _request("text and a filter", 1, 64, text="in red", wanted=FILTERS["one text"]),
+        _request("text, too long for the query", 16, 96, text="x" * 512),
+        _request("sensitive scores", 2, 64, gate_scores=(0.5, 0.25), sensitive_scores=(1.0, 0.2)),
+        _request(
+            "sensitive scores, text and a filter", 1, 64, sensitive_scores=(0.75,), text="?", wanted=FILTERS["floats"]
+        ),
     ]
     return Document("requests", "what a query says -> its bytes", vectors)
 
@@ -95,6 +103,9 @@ def answers() -> Document:
         ),
         "only what must be there": msgpack.packb({key: plain[key] for key in (0, 1, 2, 3)}),
         "keys in another order": msgpack.packb({key: plain[key] for key in reversed(plain)}),
+        "confidence": msgpack.packb({**plain, 9: 0.9375}),
+        "confidence of 0": msgpack.packb({**plain, 2: 2, 9: 0.0}),
+        "restricted, with a disclaimer": msgpack.packb({**plain, 2: 4, 10: "This is no medical advice."}),
         "unknown keys": msgpack.packb({**plain, 8: [1, {"a": b"x"}], 200: None, "later": "more"}),
         "longer match rows": msgpack.packb(_body([[*_row("a", 0.9), "more", {"x": 1}], _row("b", 0.8)])),
         "fifty matches": msgpack.packb(_body([_row(f"item {i}", 1 - i / 64) for i in range(MAX_K)])),
@@ -143,6 +154,10 @@ def refused() -> Document:
         "a version is a number": {**plain, 6: {"index": 7}},
         "a version's name is a number": {**plain, 6: {1: "7"}},
         "a timing is text": {**plain, 7: {"scan": "1"}},
+        "a confidence above 1": {**plain, 9: 1.5},
+        "a confidence is NaN": {**plain, 9: float("nan")},
+        "a confidence is text": {**plain, 9: "0.5"},
+        "a disclaimer is bytes": {**plain, 10: b"no"},
     }
     head = whole[:1]
     bodies = {
@@ -186,6 +201,9 @@ def request_vector(name: str, query: Query, wanted: Wanted) -> Vector:
         "request_id_hex": query.request_id.hex(),
         "gate_scores": list(query.gate_scores),
         "where": tagged({key: values if isinstance(values, list) else [values] for key, values in wanted.items()}),
+        # Not in vectors without them, which were given out before there were any.
+        **({"text": query.text} if query.text else {}),
+        **({"sensitive_scores": list(query.sensitive_scores)} if query.sensitive_scores else {}),
         "body_hex": _packed(query),
     }
 
@@ -193,7 +211,7 @@ def request_vector(name: str, query: Query, wanted: Wanted) -> Vector:
 def _packed(query: Query) -> str | None:
     try:
         return pack_query(query).hex()
-    except FilterInvalid:
+    except InputError:
         return None
 
 
@@ -206,6 +224,8 @@ def _request(
     wanted: Wanted | None = None,
     k: int = DEFAULT_K,
     deadline_ms: int = 2000,
+    text: str = "",
+    sensitive_scores: tuple[float, ...] = (),
 ) -> Vector:
     codes = noise(f"codes {size}", count * size).tobytes()
     query = Query(
@@ -216,6 +236,8 @@ def _request(
         deadline_ms=deadline_ms,
         gate_scores=tuple(float(np.float32(score)) for score in gate_scores),
         where=Where.of(wanted or {}),
+        text=text,
+        sensitive_scores=tuple(float(np.float32(score)) for score in sensitive_scores),
     )
     return request_vector(name, query, wanted or {})
 
@@ -263,4 +285,6 @@ def _answer(answer: Answer) -> Vector:
         "partial": answer.partial,
         "versions": dict(answer.versions),
         "stages_ms": dict(answer.stages_ms),
+        **({} if answer.confidence is None else {"confidence": answer.confidence}),
+        **({"disclaimer": answer.disclaimer} if answer.disclaimer else {}),
     }

@@ -162,6 +162,8 @@ function queryOf(vector) {
     deadlineMs: vector.deadline_ms,
     gateScores: vector.gate_scores,
     where: untagged(vector.where),
+    text: vector.text ?? "",
+    sensitiveScores: vector.sensitive_scores ?? [],
   };
 }
 
@@ -176,6 +178,8 @@ function writtenDown(answer) {
     partial: answer.partial,
     versions: answer.versions,
     stages_ms: answer.stagesMs,
+    ...(answer.confidence === null ? {} : { confidence: answer.confidence }),
+    ...(answer.disclaimer ? { disclaimer: answer.disclaimer } : {}),
   };
 }
 

@@ -24,13 +24,13 @@ export function pairingId(space, codecSha256) {
 
 /**
  * Return a query's bytes. `query`: pairingId, requestId (8 bytes each), codes (Uint8Array each), k, deadlineMs, and
- * where there are any gateScores (0..1) and where (Map of key to array of strings, booleans, BigInts and Floats). Null: its
- * filter makes it too long to be sent.
+ * where there are any gateScores (0..1), where (Map of key to array of strings, booleans, BigInts and Floats), text and
+ * sensitiveScores (0..1). Null: its filter or its text makes it too long to be sent.
  */
 export function packQuery(query) {
   const where = canonicalFilter(query.where ?? new Map());
   const body = new Map([
-    [0, where.size ? 2 : 1],
+    [0, query.text || query.sensitiveScores?.length ? 3 : where.size ? 2 : 1],
     [1, query.pairingId],
     [2, new Uint8Array(Buffer.concat(query.codes))],
     [3, query.k],
@@ -40,6 +40,8 @@ export function packQuery(query) {
   if (query.codes.length > 1) body.set(6, query.codes.length);
   if (query.gateScores?.length) body.set(7, Uint8Array.from(query.gateScores, scoreByte));
   if (where.size) body.set(8, where);
+  if (query.text) body.set(9, query.text);
+  if (query.sensitiveScores?.length) body.set(10, Uint8Array.from(query.sensitiveScores, scoreByte));
   const bytes = pack(body);
   return bytes.length > MAX_QUERY_BYTES ? null : bytes;
 }
@@ -95,6 +97,8 @@ export function unpackAnswer(bytes) {
     partial: get(5, (value) => typeof value === "boolean", false),
     versions: Object.fromEntries(versions),
     stagesMs: Object.fromEntries([...stages].map(([stage, ms]) => [stage, ms.value])),
+    confidence: fields.has(9) ? get(9, (value) => isFloat(value) && value.value >= 0 && value.value <= 1).value : null,
+    disclaimer: get(10, isText, ""),
   };
 }
 
