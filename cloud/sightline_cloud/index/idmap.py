@@ -14,15 +14,15 @@ class SortedIds:
     """The ids of a static tier, whose rows are in ascending order of pk. `pks` may be a map of a file."""
 
     def __init__(self, pks: Ids) -> None:
-        self.all = pks
+        # Not as np.memmap, which takes microseconds for every look into it.
+        self.all = np.asarray(pks)
 
     def __len__(self) -> int:
         return len(self.all)
 
     def pks_of(self, rows: Ids) -> Ids:
-        """Return the pks of `rows`, any shape; -1 stays -1."""
-        found: Ids = np.where(rows < 0, -1, self.all[rows])
-        return found
+        """Return the pks `(n,)` of `rows` `(n,)`, all at least 0."""
+        return self.all.take(rows)
 
     def rows_of(self, pks: Sequence[int]) -> Ids:
         """Return the rows `(n,)` of `pks`, -1 for those that are not here."""
@@ -60,8 +60,10 @@ class GrowingIds:
         return self._pks[: self._count]
 
     def pks_of(self, rows: Ids) -> Ids:
-        """Return the pks of `rows`, any shape; -1 stays -1."""
-        found: Ids = np.where(rows < 0, -1, self._pks[rows])
+        """Return the pks of `rows` `(q, k)`; -1, of which there are some only if the last is one, stays -1."""
+        found = self._pks.take(rows)  # what -1 takes is put right below
+        if -1 in rows[:, -1].tolist():
+            found[rows < 0] = -1
         return found
 
     @property

@@ -79,14 +79,17 @@ class MainIndex:
             candidates = np.broadcast_to(row_numbers(allowed.rows), (len(queries), allowed.count))
         else:
             candidates = self._candidates(queries, k, allowed)
-        cosines, rows = nothing(len(queries), k)
+        cosines, pks = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         for number, (query, found) in enumerate(zip(queries, candidates, strict=True)):
             if found[-1] < 0:
                 found = found[found >= 0]
             own = self._reranker.cosines(query, found)
             best = (-own).argsort(kind="stable")[:k]
-            cosines[number, : len(best)], rows[number, : len(best)] = own[best], found[best]
-        return cosines, self._ids.pks_of(rows)
+            count = len(best)
+            cosines[number, :count], pks[number, :count] = own.take(best), self._ids.pks_of(found.take(best))
+            if count < k:
+                cosines[number, count:], pks[number, count:] = -np.inf, -1
+        return cosines, pks
 
     def _candidates(self, queries: Vectors, k: int, allowed: Allowed) -> Ids:
         """Return rows `(q, n)`, best code first: at least min(k, matches) of them, then -1."""
@@ -99,10 +102,9 @@ class MainIndex:
         nprobe = self._nprobe * len(self._ids) // allowed.count
         while True:
             nprobe = min(lists.count, nprobe)
-            coarse = lists.coarse(placed, nprobe)
-            rows = lists.search(placed, coarse, wanted, allowed.selector)
-            if nprobe == lists.count or (rows[:, needed - 1] >= 0).all():
-                self.hits.note(coarse[1], lists.hot)
+            rows, numbers = lists.search(placed, nprobe, wanted, allowed.selector)
+            if nprobe == lists.count or -1 not in rows[:, needed - 1].tolist():
+                self.hits.note(numbers, lists.hot)
                 return rows
             nprobe *= 4
 
@@ -117,7 +119,7 @@ class MainIndex:
     def inherit(self, old: MainIndex) -> None:
         """Begin with the tiers and hits of the index that this one takes the place of, if the lists are the same."""
         if old._lists.count == self._lists.count:
-            self.hits.counts = old.hits.counts.copy()
+            self.hits.inherit(old.hits)
             self.tier(old._lists.hot)
 
     def candidates(self) -> Candidates:

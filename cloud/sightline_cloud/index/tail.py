@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_cloud.index.base import Ids, Vectors
+from sightline_cloud.index.calls import Parameters, nearest
 from sightline_shared.errors import SnapshotCorrupt
 
 # faiss's default of 16 loses a good part of the lists that nprobe asks for.
@@ -43,6 +44,7 @@ class Lists:
         )
         self.hot: NDArray[np.bool_] = np.broadcast_to(np.asarray(hot, bool), self.count)
         self.row_bytes = int(self._index.code_size) + ID_BYTES
+        self._parameters = Parameters(faiss.SearchParametersIVF, "nprobe")
         # A prefetch starts threads that cost more than what they save.
         self._index.parallel_mode = 0
         if not in_ram and self.hot.any():
@@ -76,22 +78,16 @@ class Lists:
             seen[ids] = True
         return bool(seen.all()) and int(self.sizes.sum()) == self.rows
 
-    def coarse(self, queries: Vectors, nprobe: int) -> tuple[Vectors, Ids]:
-        """Return distances and numbers `(q, nprobe)` of the nearest lists."""
-        nearby = self._quantizer if nprobe <= EXACT_COARSE_SHARE * self.count else self._centroids
-        distances, numbers = nearby.search(queries, nprobe)
-        return distances, numbers
+    def search(self, queries: Vectors, nprobe: int, wanted: int, selector: faiss.IDSelector | None) -> tuple[Ids, Ids]:
+        """Look into the nearest `nprobe` lists for the codes nearest to `queries` `(q, p)`, contiguous float32.
 
-    def search(
-        self, queries: Vectors, coarse: tuple[Vectors, Ids], wanted: int, selector: faiss.IDSelector | None
-    ) -> Ids:
-        """Return the rows `(q, wanted)` whose codes are nearest to `queries` `(q, p)`, best first, -1 where none is."""
-        distances, numbers = coarse
-        count, nprobe = numbers.shape
-        parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
+        Returns their rows `(q, wanted)`, best first, and the lists' numbers `(q, nprobe)`; -1 where there is none.
+        """
+        nearby = self._quantizer if nprobe <= EXACT_COARSE_SHARE * self.count else self._centroids
+        distances, numbers = nearest(nearby, queries, nprobe)
+        count = len(queries)
         scores, rows = np.empty((count, wanted), np.float32), np.empty((count, wanted), np.int64)
         pointer = faiss.swig_ptr
-        # faiss's own wrapper takes no parameters.
         self._index.search_preassigned_c(
             count,
             pointer(queries),
@@ -101,10 +97,10 @@ class Lists:
             pointer(scores),
             pointer(rows),
             False,
-            parameters,
+            self._parameters.of(nprobe, selector),
             None,
         )
-        return rows
+        return rows, numbers
 
     @property
     def ram_bytes(self) -> int:
