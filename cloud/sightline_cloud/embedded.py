@@ -10,8 +10,10 @@ from types import TracebackType
 import uvicorn
 from fastapi import FastAPI
 
+from sightline_cloud.api.doors import Doors
 from sightline_cloud.app import create_app
 from sightline_cloud.engine import Engine
+from sightline_cloud.patience import Patience, protocol_with
 from sightline_cloud.settings import Settings
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import PortInUse, ServiceFailed
@@ -37,10 +39,30 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def server_of(app: FastAPI) -> uvicorn.Server:
-    """Return the web server for `app`, configured as 'sightline serve' runs it."""
+def listen_twice(settings: Settings) -> list[socket.socket]:
+    """Return the public socket and the operators'; raises PortInUse."""
+    public = listen(settings.host, settings.port)
+    try:
+        return [public, listen(settings.admin_host, settings.admin_door)]
+    except PortInUse as error:
+        public.close()
+        raise PortInUse(error.message, hint="Choose another admin_port in settings.toml, or another --port.") from error
+
+
+def url_of(sock: socket.socket) -> str:
+    """Return where a listening socket answers."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def server_of(app: FastAPI, admin_port: int) -> uvicorn.Server:
+    """Return the web server for `app`, configured as 'sightline serve' runs it; operators come in at `admin_port`."""
+    settings: Settings = app.state.engine.settings
     config = uvicorn.Config(
-        app,
+        Doors(app, app.state.admin, admin_port),
+        http=protocol_with(Patience(settings.header_seconds, settings.body_seconds)),
+        ws="none",
+        limit_concurrency=settings.max_connections,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -52,12 +74,12 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 
 class EmbeddedService:
-    """Starts on `with`, stops at its end; `url` is where it answers."""
+    """Starts on `with`, stops at its end; `url` is where it answers, `admin_url` where it answers operators."""
 
     def __init__(self, settings: Settings, *bundles: Bundle) -> None:
         self._app = create_app(settings, *bundles)
         self._settings = settings
-        self.url = ""
+        self.url = self.admin_url = ""
 
     @property
     def engine(self) -> Engine:
@@ -67,14 +89,13 @@ class EmbeddedService:
     def start(self) -> EmbeddedService:
         """Start and return when it answers; raises PortInUse, ServiceFailed."""
         try:
-            sock = listen(self._settings.host, self._settings.port)
+            sockets = listen_twice(self._settings)
         except PortInUse:
             self.engine.close()
             raise
-        host, port = sock.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._server = server_of(self._app)
-        self._thread = threading.Thread(target=self._server.run, args=([sock],), name="sightline-service", daemon=True)
+        self.url, self.admin_url = map(url_of, sockets)
+        self._server = server_of(self._app, sockets[1].getsockname()[1])
+        self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="sightline-service", daemon=True)
         self._thread.start()
         give_up = time.monotonic() + START_SECONDS
         while not self._server.started:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sightline_cloud.pressure import Level
 from sightline_cloud.shards.placement import MAX_SHARDS
 from sightline_shared.errors import ConfigInvalid
 from sightline_shared.protocol import MAX_DEADLINE_MS
@@ -27,6 +28,18 @@ class Settings:
     is divided, by the items' ids, each searched by threads of its own. `min_shards`: the share of them that must answer
     in time; with fewer a query is refused. `housekeeping_seconds`: how often the service looks for indexes to compact
     and lists to move between RAM and SSD. `cache_mb`: what the result cache may hold, 0 switches it off.
+    `degrade_at_most`: how many steps down the degrade ladder it may go under pressure (pressure.py), 0: none.
+    `rank_stages`: what is done to the found items, in this order (rank/build.py). `category_weight`, `freshness_weight`,
+    `stock_weight`, `price_weight`: what an item's metadata may add to its cosine at most, `max_bonus` all together: what is
+    closer by more than that is never overtaken. `duplicate_min_cosine`: items that are closer to each other are one; above 1
+    only those are that share the metadata key `group_key`. `per_video`: matches that one video may have.
+    `diversity_weight`: the weight of relevance, against novelty, in the stage "diversity".
+    `admin_port` and `admin_host`: where /v1/admin/* is, and nowhere else; None: the port after `port`, and a free one when
+    that is 0. `key_per_second`, `key_burst`, `key_cost_per_minute`: what a key without limits of its own may do
+    (tenancy/limits.py), 0: no limit. `failed_keys_per_minute`: so many wrong keys an address may send. `header_seconds`,
+    `body_seconds`: how long a request's head, and its body, may take to arrive. `max_connections`: more are answered 503.
+    `scraping_items`, `scraping_novel_share`, `scraping_unanswered_share`: when a key is suspected (tenancy/watch.py).
+    `blocked_bits`: in how many bits of its perceptual hash an upload may differ from a blocked picture and still be it.
     """
 
     data_dir: Path = Path("sightline-data")
@@ -53,6 +66,30 @@ class Settings:
     shards: int = 1
     min_shards: float = 0.5
     cache_mb: int = 64
+    degrade_at_most: int = 6
+    rank_stages: tuple[str, ...] = ("metadata", "duplicates")
+    category_weight: float = 0.1
+    freshness_weight: float = 0
+    stock_weight: float = 0
+    price_weight: float = 0
+    max_bonus: float = 0.1
+    duplicate_min_cosine: float = 0.97
+    group_key: str = "item_group"
+    per_video: int = 3
+    diversity_weight: float = 0.9
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = None
+    key_per_second: float = 200
+    key_burst: int = 400
+    key_cost_per_minute: float = 60_000
+    failed_keys_per_minute: int = 60
+    header_seconds: float = 10
+    body_seconds: float = 20
+    max_connections: int = 1000
+    scraping_items: int = 5000
+    scraping_novel_share: float = 0.5
+    scraping_unanswered_share: float = 0.9
+    blocked_bits: int = 4
 
     def __post_init__(self) -> None:
         _in_range("port", self.port, 0, 65_535)
@@ -72,7 +109,32 @@ class Settings:
         _in_range("housekeeping_seconds", self.housekeeping_seconds, 0.05, 86_400)
         _in_range("shards", self.shards, 1, MAX_SHARDS)
         _in_range("min_shards", self.min_shards, 0.01, 1)
+        _in_range("degrade_at_most", self.degrade_at_most, 0, len(Level) - 1)
         _in_range("cache_mb", self.cache_mb, 0, 1_000_000)
+        for name in ("category_weight", "freshness_weight", "stock_weight", "price_weight", "max_bonus"):
+            _in_range(name, getattr(self, name), 0, 0.2)
+        _in_range("duplicate_min_cosine", self.duplicate_min_cosine, 0.5, 1.01)
+        _in_range("per_video", self.per_video, 1, 50)
+        _in_range("diversity_weight", self.diversity_weight, 0, 1)
+        _in_range("admin_port", self.admin_port or 0, 0, 65_535)
+        _in_range("key_per_second", self.key_per_second, 0, 1e9)
+        _in_range("key_burst", self.key_burst, 1, 1e9)
+        _in_range("key_cost_per_minute", self.key_cost_per_minute, 0, 1e9)
+        _in_range("failed_keys_per_minute", self.failed_keys_per_minute, 0, 1_000_000)
+        _in_range("header_seconds", self.header_seconds, 0.05, 600)
+        _in_range("body_seconds", self.body_seconds, 0.05, 600)
+        _in_range("max_connections", self.max_connections, 10, 1_000_000)
+        _in_range("scraping_items", self.scraping_items, 1, 10**9)
+        _in_range("scraping_novel_share", self.scraping_novel_share, 0, 1)
+        _in_range("scraping_unanswered_share", self.scraping_unanswered_share, 0, 1)
+        _in_range("blocked_bits", self.blocked_bits, 0, 16)
+
+    @property
+    def admin_door(self) -> int:
+        """The port to open for operators; 0: a free one."""
+        if self.admin_port is None:
+            return self.port + 1 if 0 < self.port < 65_535 else 0
+        return self.admin_port
 
     @property
     def database(self) -> Path:

@@ -18,10 +18,17 @@ class Service:
     engine: Engine
     device: Device
     key: str
+    admin_url: str = ""
 
     def http(self, key: str | None = "own") -> httpx.Client:
         headers = {} if key is None else {"authorization": f"Bearer {self.key if key == 'own' else key}"}
         return httpx.Client(base_url=self.url, headers=headers)
+
+    def operator(self, key: str | None = "own") -> httpx.Client:
+        """As `http`, at the operators' port."""
+        http = self.http(key)
+        http.base_url = httpx.URL(self.admin_url)
+        return http
 
     def client(self, key: str = "own") -> Client:
         return Client(self.url, api_key=self.key if key == "own" else key, device=self.device)

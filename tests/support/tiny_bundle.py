@@ -19,10 +19,13 @@ from sightline_edge.ood import OodScore
 from sightline_shared.bundle import Bundle, write_bundle
 from sightline_shared.codec import Codec
 from sightline_shared.golden import Golden
+from sightline_shared.heads import Heads, Semantic, Sensitive
 from sightline_shared.manifest import FileEntry, Manifest
 from sightline_shared.preprocess import SPEC_ID, to_tensor
 
 SIZE, DIM, CELLS = 192, 256, 8
+# The picture that the head of a bundle with one takes for a sensitive subject.
+SENSITIVE = 666
 OPEN_GATE = {"reject_below": -1.0, "min_sharpness": 2.0}
 
 
@@ -97,11 +100,13 @@ def make_tiny_bundle(
     seed: int = 0,
     decision: dict[str, float] | None = None,
     train: Callable[[np.ndarray], Codec] | None = None,
+    sensitive: bool = False,
     **gate: float,
 ) -> Bundle:
     """Write and open a tiny bundle; `gate` overrides thresholds, other seeds give other embedding spaces.
 
-    `train` makes the codec from the embeddings `(n, d)` of some pictures, in place of `tiny_codec`.
+    `train` makes the codec from the embeddings `(n, d)` of some pictures, in place of `tiny_codec`. `sensitive` adds heads of
+    which one takes SENSITIVE for a sensitive subject, and the figures of an export that found it good.
     """
     model = network(seed)
     pictures = [picture(10_000 + i) for i in range(400)]
@@ -118,6 +123,8 @@ def make_tiny_bundle(
         "gate.msgpack": Gate(OodScore("cosine", prototypes, np.zeros(64, np.float32)), **thresholds).to_bytes(),
         "golden.msgpack": golden.to_bytes(),
     }
+    if sensitive:
+        files["heads.msgpack"] = tiny_heads(embed(model, to_tensor(picture(SENSITIVE), SIZE)[np.newaxis])[0]).to_bytes()
     manifest = Manifest(
         name="tiny",
         version="1",
@@ -130,9 +137,16 @@ def make_tiny_bundle(
         files={name: FileEntry.of(data) for name, data in files.items()},
         decision=decision or {"found_min_score": 0.6, "not_found_max_score": 0.3},
         golden_min_cosine=0.99,
+        metrics={"sensitive.missed.all": {"value": 0.0, "interval": [0.0, 0.01], "n": 368}} if sensitive else {},
         notice="made by the tests",
     )
     return write_bundle(directory, manifest, files)
+
+
+def tiny_heads(subject: np.ndarray, *, unsure_above: float = 0.5, sensitive_above: float = 0.95) -> Heads:
+    """Heads of which the sensitive one scores 0.5 at a cosine of 0.75 to `subject` `(d,)`, and 0.95 at 0.85."""
+    nothing = Semantic(("thing",), np.zeros((1, DIM), np.float32), np.zeros(1, np.float32))
+    return Heads(nothing, Sensitive(("rash",), (30 * subject).astype(np.float32), -22.5, unsure_above, sensitive_above))
 
 
 def _png(image: Image.Image) -> bytes:

@@ -1,4 +1,4 @@
-"""Who sends this request, as a FastAPI dependency."""
+"""Who sends this request and whether it may, as a FastAPI dependency: the key first, then its rate, then the body."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def engine_of(request: Request) -> Engine:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Return the caller named by the Authorization header; raises KeyMissing or KeyUnknown."""
-    engine = engine_of(request)
+    """Return the caller named by the Authorization header; raises KeyMissing, KeyUnknown or RateLimited."""
+    gate = engine_of(request).gate
     header = request.headers.get("authorization")
-    caller = await anyio.to_thread.run_sync(engine.keys.caller, header)
+    address = request.client.host if request.client else ""
+    caller = await anyio.to_thread.run_sync(gate.enter, header, address)
     request.state.tenant, request.state.key = caller.tenant, caller.name
     return caller
 

@@ -7,14 +7,23 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import anyio
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from sightline_cloud.api import health
+from sightline_cloud.api import metrics as metrics_page
 from sightline_cloud.api.access import CurrentCaller, engine_of
 from sightline_cloud.api.body import read_capped
+from sightline_cloud.api.errors import RESPONSES, on_http_error, on_sightline_error
+from sightline_cloud.api.middleware import RequestLog
+from sightline_cloud.engine import Engine
+from sightline_cloud.maintain import Housekeeping
+from sightline_cloud.monitor.metrics import Metrics
 from sightline_cloud.operate import erase, indexes, report
 from sightline_cloud.tenancy.auth import Caller
-from sightline_shared.errors import BodyMalformed
+from sightline_shared import __version__
+from sightline_shared.errors import BodyMalformed, SightlineError
 
 router = APIRouter()
 Result = TypeVar("Result")
@@ -30,12 +39,31 @@ ERASE = {
 }
 
 
+def admin_app(engine: Engine, housekeeping: Housekeeping, metrics: Metrics) -> FastAPI:
+    """Return what answers at the operators' port: this router, and the pages that need no key."""
+    app = FastAPI(
+        title="Sightline, for operators",
+        version=__version__,
+        responses=RESPONSES,
+        exception_handlers={SightlineError: on_sightline_error, HTTPException: on_http_error},
+    )
+    app.state.engine, app.state.housekeeping, app.state.metrics = engine, housekeeping, metrics
+    app.state.admin_limiter = anyio.CapacityLimiter(1)
+    app.add_middleware(RequestLog)
+    app.include_router(router, tags=["operator"])
+    app.include_router(metrics_page.router, tags=["operator"])
+    app.include_router(health.router, tags=["health"])
+    return app
+
+
 @router.get("/v1/admin/stats", summary="The live indexes, the result cache and the housekeeping")
 async def get_stats(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("admin")
     # Not in the queue of the others: it shows what they are doing.
     stats = await anyio.to_thread.run_sync(report.in_memory, engine_of(request), caller.tenant)
-    return {"tenant": caller.tenant, **stats, "housekeeping": request.app.state.housekeeping.stats()}
+    gate, watch = engine_of(request).gate.stats(caller.tenant), engine_of(request).watch.stats(caller.tenant)
+    housekeeping = request.app.state.housekeeping.stats()
+    return {"tenant": caller.tenant, **stats, "housekeeping": housekeeping, "refused": gate, "scraping": watch}
 
 
 @router.post("/v1/admin/build", summary="Build the indexes from the catalogue, centroids and all")

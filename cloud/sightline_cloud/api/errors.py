@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgpack
@@ -9,14 +10,31 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sightline_shared.errors import SightlineError
+from sightline_shared.errors import ServiceError, SightlineError
 from sightline_shared.protocol import MEDIA_TYPE
+
+# What every endpoint may answer, for OpenAPI.
+ERROR = {
+    "type": "object",
+    "required": ["code", "message", "hint", "request_id"],
+    "additionalProperties": {"type": "string"},
+}
+CONTENT = {"application/json": {"schema": ERROR}, MEDIA_TYPE: {"schema": ERROR}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "The request cannot be answered, and why: code, message, hint, request_id.",
+        "content": CONTENT,
+    },
+    "5XX": {"description": "The service cannot answer it now, or failed.", "content": CONTENT},
+}
 
 
 def respond(request: Request, error: SightlineError, *, status: int | None = None) -> Response:
     """Return the response for `error`."""
     body = {**error.to_dict(), "request_id": error.request_id or request.state.request_id}
     headers = {"www-authenticate": "Bearer"} if error.http_status == 401 else {}
+    if isinstance(error, ServiceError) and error.retry_after_s is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
     chosen = status or error.http_status
     if request.url.path == "/v1/search" or MEDIA_TYPE in request.headers.get("accept", ""):
         return Response(msgpack.packb(body), chosen, headers, MEDIA_TYPE)

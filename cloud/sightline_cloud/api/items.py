@@ -17,6 +17,7 @@ from sightline_cloud.api.body import read_capped
 from sightline_cloud.engine import Engine
 from sightline_cloud.ingest.fields import MAX_METADATA_BYTES, item_problem
 from sightline_cloud.tenancy.auth import Caller
+from sightline_cloud.tenancy.limits import CHANGE_COST, LOOK_COST, UPLOAD_COST
 from sightline_shared.errors import BodyMalformed, ItemNotFound
 from sightline_shared.protocol import MEDIA_TYPE
 
@@ -47,6 +48,7 @@ CHANGE = {
 async def post_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("write")
     engine = engine_of(request)
+    engine.gate.charge(caller, UPLOAD_COST)
     body = await read_capped(request, engine.settings.max_item_bytes)
     item_id, image, metadata = _parse(body)
     limiter = request.app.state.change_limiter
@@ -57,14 +59,21 @@ async def post_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
 @router.get("/v1/items/{item_id:path}/thumbnail", summary="An item's thumbnail (JPEG)", response_class=Response)
 async def get_thumbnail(request: Request, item_id: str, caller: CurrentCaller) -> Response:
     caller.require("search")
-    jpeg = await anyio.to_thread.run_sync(engine_of(request).store.thumbnail, caller.tenant, item_id)
+    engine = engine_of(request)
+    engine.gate.charge(caller, LOOK_COST)
+    jpeg = await anyio.to_thread.run_sync(engine.store.thumbnail, caller.tenant, item_id)
+    engine.watch.saw(caller, [item_id])
     return Response(jpeg, media_type="image/jpeg")
 
 
 @router.get("/v1/items/{item_id:path}", summary="An item's metadata")
 async def get_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("search")
-    return await anyio.to_thread.run_sync(engine_of(request).store.get, caller.tenant, item_id)
+    engine = engine_of(request)
+    engine.gate.charge(caller, LOOK_COST)
+    item = await anyio.to_thread.run_sync(engine.store.get, caller.tenant, item_id)
+    engine.watch.saw(caller, [item_id])
+    return item
 
 
 @router.patch(
@@ -72,6 +81,7 @@ async def get_item(request: Request, item_id: str, caller: CurrentCaller) -> dic
 )
 async def patch_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("write")
+    engine_of(request).gate.charge(caller, CHANGE_COST)
     changes = _changes(await read_capped(request, MAX_CHANGES_BYTES))
     limiter = request.app.state.change_limiter
     merged = await anyio.to_thread.run_sync(_update, engine_of(request), caller, item_id, changes, limiter=limiter)
@@ -81,6 +91,7 @@ async def patch_item(request: Request, item_id: str, caller: CurrentCaller) -> d
 @router.delete("/v1/items/{item_id:path}", summary="Remove an item; it never answers again when this returns")
 async def delete_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("write")
+    engine_of(request).gate.charge(caller, CHANGE_COST)
     limiter = request.app.state.change_limiter
     removed = await anyio.to_thread.run_sync(_remove, engine_of(request), caller, item_id, limiter=limiter)
     if not removed:

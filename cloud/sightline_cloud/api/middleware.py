@@ -47,6 +47,8 @@ class RequestLog:
                 failed = ServiceFailed("the service failed on this request.")
                 await respond(request, failed)(scope, receive, send_with_id)
         known = scope.get("state", {})
+        route = getattr(scope.get("route"), "path", "none")
+        request.app.state.metrics.requested(scope["method"], route, status, known.get("error_code"))
         log(
             "request",
             request_id=request.state.request_id,

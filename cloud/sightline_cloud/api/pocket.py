@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline_cloud.api.access import CurrentCaller, engine_of
+from sightline_cloud.tenancy.limits import POCKET_COST
 from sightline_shared.errors import BodyMalformed
 from sightline_shared.versions import PAIRING_BYTES
 
@@ -51,6 +52,7 @@ async def get_pocket(request: Request, caller: CurrentCaller) -> Response:
     caller.require("search")
     caller.require("rerank")  # as everywhere where codes of items are given away
     engine = engine_of(request)
+    engine.gate.charge(caller, POCKET_COST)
     live = engine.generation(_pairing_id(request.query_params.get("pairing", "")))
     have, limiter = request.query_params.get("have", ""), request.app.state.pocket_limiter
     data = await anyio.to_thread.run_sync(engine.pockets.answer, caller.tenant, live.key, have, limiter=limiter)

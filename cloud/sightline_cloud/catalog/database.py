@@ -139,8 +139,8 @@ def _prepare(connection: Connection, name: str, generations: Sequence[Generation
         rows = {"schema": str(SCHEMA_VERSION), "catalogue_id": secrets.token_hex(16), "pruned": "0"}
         connection.execute(META.insert(), [{"key": key, "value": value} for key, value in rows.items()])
     found = _meta(connection).get("schema")
-    if found == "1":
-        migrate(connection)
+    if found in ("1", "2"):
+        migrate(connection, found)
     elif found != str(SCHEMA_VERSION):
         raise StoreError(
             f"{name}: expected catalogue schema {SCHEMA_VERSION}, got {found!r}.",

@@ -5,18 +5,41 @@ from __future__ import annotations
 import secrets
 
 from sqlalchemy import Connection, select
+from sqlalchemy.schema import CreateColumn
 
 from sightline_cloud import crash
 from sightline_cloud.catalog.backend import Backend
 from sightline_cloud.catalog.generations import Generation, register, registered
 from sightline_cloud.catalog.records import ITEM_FIELDS, blob_crc, field_crc
-from sightline_cloud.catalog.schema import ERASURES, GENERATIONS, ITEMS, META, SCHEMA_VERSION
+from sightline_cloud.catalog.schema import BLOCKED, ERASURES, GENERATIONS, ITEMS, KEYS, META, SCHEMA_VERSION
 from sightline_cloud.catalog.slots import slot_of
 
 VACUUM_DUE = "vacuum_due"
 
 
-def migrate(connection: Connection) -> None:
+KEY_COLUMNS_OF_3 = ("expires", "previous", "previous_until", "used", "limits")
+
+
+def migrate(connection: Connection, schema: str) -> None:
+    """Bring a catalogue of `schema` "1" or "2" up to SCHEMA_VERSION."""
+    if schema == "1":
+        _from_1_to_2(connection)
+    _from_2_to_3(connection)
+    connection.execute(META.update().where(META.c.key == "schema").values(value=str(SCHEMA_VERSION)))
+
+
+def _from_2_to_3(connection: Connection) -> None:
+    """Give keys what rotation, expiry and limits need, and make the table of blocked pictures."""
+    for name in KEY_COLUMNS_OF_3:
+        column = CreateColumn(KEYS.c[name]).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE keys ADD COLUMN {column}")
+    next(index for index in KEYS.indexes if index.name == "keys_by_previous").create(connection)
+    crash.point("migrate: keys")
+    BLOCKED.create(connection)
+    crash.point("migrate: blocked")
+
+
+def _from_1_to_2(connection: Connection) -> None:
     """Turn schema 1 into 2; only SQLite catalogues have ever had schema 1.
 
     1 held one bundle's vectors in the items' own rows. 2 has a table of vectors for each generation, slots, checksums,
@@ -49,7 +72,6 @@ def migrate(connection: Connection) -> None:
     rows = {"catalogue_id": secrets.token_hex(16), "pruned": str(last), VACUUM_DUE: "yes"}
     connection.execute(META.insert(), [{"key": key, "value": value} for key, value in rows.items()])
     run("DELETE FROM meta WHERE key = 'pairing_id'")
-    connection.execute(META.update().where(META.c.key == "schema").values(value=str(SCHEMA_VERSION)))
 
 
 def finish_migration(backend: Backend) -> None:

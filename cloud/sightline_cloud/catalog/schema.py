@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy import UniqueConstraint as Unique
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 METADATA = MetaData()
 # SQLite finds a row by its number without an index only where the column is called INTEGER.
@@ -84,6 +84,8 @@ ERASURES = Table(
     sqlite_autoincrement=True,
 )
 
+# `previous` is the secret before the last rotation, good until `previous_until`. `limits` is JSON, what the key may do
+# in place of the settings' defaults; `used` the minute in which it was last used. Times are ISO 8601, in UTC.
 KEYS = Table(
     "keys",
     METADATA,
@@ -93,7 +95,24 @@ KEYS = Table(
     Column("scopes", Text, nullable=False),
     Column("created", Text, nullable=False),
     Column("revoked", Text),
+    Column("expires", Text),
+    Column("previous", LargeBinary),
+    Column("previous_until", Text),
+    Column("used", Text),
+    Column("limits", Text),
     Index("keys_by_name", "tenant", "name", unique=True),
+    Index("keys_by_previous", "previous"),
+)
+
+# Pictures that nobody may upload, by their perceptual hash: 16 hex digits. The pictures themselves are not kept.
+BLOCKED = Table(
+    "blocked",
+    METADATA,
+    Column("number", Number, Identity(), primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 

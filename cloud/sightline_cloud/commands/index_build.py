@@ -6,7 +6,7 @@ catalogue has become another. Queries are answered by the old indexes meanwhile 
 Examples:
   sightline index build
   sightline index build --data /var/lib/sightline --tenant shop-2 --json
-  sightline index build --url http://127.0.0.1:8765 --api-key sk_...
+  sightline index build --url http://127.0.0.1:8766 --api-key sk_...
 """
 
 from __future__ import annotations

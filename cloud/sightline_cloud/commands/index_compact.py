@@ -5,7 +5,7 @@ by the old indexes meanwhile (--url).
 
 Examples:
   sightline index compact
-  sightline index compact --url http://127.0.0.1:8765 --api-key sk_... --json
+  sightline index compact --url http://127.0.0.1:8766 --api-key sk_... --json
 """
 
 from __future__ import annotations

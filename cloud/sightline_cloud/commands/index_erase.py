@@ -6,7 +6,7 @@ index remove' is enough when an item shall only not be found any more.
 
 Examples:
   sightline index erase customer-17.jpg --receipt erased.json
-  sightline index erase a.jpg b.jpg --url http://127.0.0.1:8765 --api-key sk_... --json
+  sightline index erase a.jpg b.jpg --url http://127.0.0.1:8766 --api-key sk_... --json
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A service does this by itself as the queries change; --url has it done now. With
 started now would hold in RAM, by what was asked of the last one: for choosing a budget.
 
 Examples:
-  sightline index promote --url http://127.0.0.1:8765 --api-key sk_...
+  sightline index promote --url http://127.0.0.1:8766 --api-key sk_...
   sightline index promote --data /var/lib/sightline --json
 """
 

@@ -4,7 +4,7 @@ For an index whose last build has turned out worse. Only large tenants (`ivf_min
 
 Examples:
   sightline index rollback --tenant shop-2
-  sightline index rollback --url http://127.0.0.1:8765 --api-key sk_... --json
+  sightline index rollback --url http://127.0.0.1:8766 --api-key sk_... --json
 """
 
 from __future__ import annotations

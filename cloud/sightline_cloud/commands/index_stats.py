@@ -6,7 +6,7 @@ hold and do: vectors, bytes a vector in RAM and on SSD, how often queries met ei
 Examples:
   sightline index stats
   sightline index stats --data /var/lib/sightline --json
-  sightline index stats --url http://127.0.0.1:8765 --api-key sk_...
+  sightline index stats --url http://127.0.0.1:8766 --api-key sk_...
 """
 
 from __future__ import annotations

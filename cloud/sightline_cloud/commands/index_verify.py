@@ -7,7 +7,7 @@ this catalogue, unchanged, and looks at nothing else. Exit status 1 when somethi
 Examples:
   sightline index verify
   sightline index verify --receipt erased.json
-  sightline index verify --url http://127.0.0.1:8765 --api-key sk_... --json
+  sightline index verify --url http://127.0.0.1:8766 --api-key sk_... --json
 """
 
 from __future__ import annotations

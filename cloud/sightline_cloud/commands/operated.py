@@ -19,6 +19,7 @@ from sightline_shared.errors import ConfigInvalid, ServiceFailed, ServiceUnreach
 
 # A service answers when it is done, and a build takes minutes.
 PATIENCE = httpx.Timeout(10, read=None)
+OTHER_PORT = "Give the URL that 'sightline serve' prints for operators: by default the port after the public one."
 Report = dict[str, Any]
 
 
@@ -31,7 +32,9 @@ def add_operator_arguments(parser: argparse.ArgumentParser, *, tenant: str) -> N
 
 def add_service_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --url and --api-key."""
-    parser.add_argument("--url", help="have the running service at this URL do it, in place of --data")
+    parser.add_argument(
+        "--url", help="have the running service do it, in place of --data: the URL of its operators' port"
+    )
     parser.add_argument("--api-key", help="with --url: a key with the scope 'admin' (default SIGHTLINE_API_KEY)")
 
 
@@ -63,6 +66,8 @@ def asked(args: argparse.Namespace, method: str, verb: str, body: Report | None 
         raise ServiceUnreachable(f"{args.url}: {error or type(error).__name__}.") from error
     except ValueError as error:
         raise ServiceFailed(f"{url}: expected JSON, got HTTP {response.status_code} with something else.") from error
+    if response.status_code == 404:
+        raise ServiceFailed(f"{url}: expected an operators' port, got one that is none.", hint=OTHER_PORT)
     if response.status_code != 200 or not isinstance(answer, dict):
         fields = answer if isinstance(answer, dict) else {}
         raise from_dict({key: text for key, text in fields.items() if isinstance(text, str)})

@@ -3,7 +3,7 @@
 The first start makes an API key for the tenant 'default' and prints it once; it is stored hashed and cannot be shown
 again. With several --bundle several generations of apps are answered at once, each from the vectors of its own bundle; what
 is added is embedded by all. `settings.toml` in the data folder sets everything else, for the service and for the commands on
-that folder (cloud/README.md). Logs are JSON lines on stderr. SIGINT and SIGTERM stop it after what runs is finished.
+that folder (cloud/README.md). Operators have a port of their own, on 127.0.0.1 unless `admin_host` says otherwise. Logs are JSON lines on stderr. SIGINT and SIGTERM stop it after what runs is finished.
 
 Examples:
   sightline serve
@@ -19,7 +19,7 @@ from typing import Any
 
 from sightline_cloud.app import create_app
 from sightline_cloud.commands.common import add_data_arguments, bundle_dirs, data_dir
-from sightline_cloud.embedded import listen, server_of
+from sightline_cloud.embedded import listen_twice, server_of, url_of
 from sightline_cloud.logs import configure
 from sightline_cloud.settings import Settings
 from sightline_cloud.settings_file import read_settings
@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = Settings()
     parser.add_argument("--host", help=f"address to listen on (default {defaults.host})")
     parser.add_argument("--port", type=int, help=f"port, 0 for a free one (default {defaults.port})")
+    parser.add_argument(
+        "--admin-port", type=int, help="port for operators, on 127.0.0.1 (default the one after --port; 0 a free one)"
+    )
     parser.add_argument("--search-threads", type=int, help=f"searches side by side (default {defaults.search_threads})")
 
 
@@ -39,21 +42,24 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         bundle_dirs=bundle_dirs(args) or None,
         host=args.host,
         port=args.port,
+        admin_port=args.admin_port,
         search_threads=args.search_threads,
     )
     configure()
     # The port first: whoever starts a second service should hear of it before its indexes are built.
-    sock = listen(settings.host, settings.port)
-    host, port = sock.getsockname()[:2]
+    sockets = listen_twice(settings)
+    (host, port), (_, admin_port) = (sock.getsockname()[:2] for sock in sockets)
     app = create_app(settings)
     keys = app.state.engine.keys
     if not keys.list():
         say(f"API key of tenant 'default', shown this once: {keys.add('demo')}")
     for gap in app.state.engine.gaps():
         say(gap)
-    say(f"Sightline serves {settings.data_dir} on http://{host}:{port} (docs: http://{host}:{port}/docs)")
-    server_of(app).run(sockets=[sock])
-    return {"stopped": True, "host": host, "port": port}
+    url, admin_url = map(url_of, sockets)
+    say(f"operators: {admin_url} (for 'sightline index ... --url')")
+    say(f"Sightline serves {settings.data_dir} on {url} (docs: {url}/docs)")
+    server_of(app, admin_port).run(sockets=sockets)
+    return {"stopped": True, "host": host, "port": port, "admin_port": admin_port}
 
 
 def show(result: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 
 from sightline_cloud.catalog.records import NewItem
 from sightline_cloud.catalog.store import Store
+from sightline_cloud.ingest.blocked import BlockedImages
 from sightline_cloud.ingest.fields import item_problem
 from sightline_cloud.ingest.reader import Entry
 from sightline_cloud.live import LiveGeneration
@@ -60,11 +61,11 @@ class Ready:
 class Ingest:
     """Turns pictures into stored items."""
 
-    def __init__(self, store: Store, generations: Sequence[LiveGeneration]) -> None:
-        self._store, self._generations = store, generations
+    def __init__(self, store: Store, generations: Sequence[LiveGeneration], blocked: BlockedImages) -> None:
+        self._store, self._generations, self._blocked = store, generations, blocked
 
     def add_one(self, tenant: str, item_id: str, picture: Frame, metadata: Mapping[str, Any]) -> bool:
-        """Add one item, durably; returns whether it replaced one. Raises InputError for a picture that is none."""
+        """Add one item, durably; returns whether it replaced one. Raises InputError for a picture that is none, or blocked."""
         ready = self._read(item_id, metadata, picture, item_id)
         return bool(self._store.add(tenant, self._items([ready])))
 
@@ -98,6 +99,7 @@ class Ingest:
 
     def _read(self, item_id: str, metadata: Mapping[str, Any], picture: Frame, name: str) -> Ready:
         image = load_image(picture, name=name)
+        self._blocked.check(image, name)
         tensors = {live.key: live.tensor(image) for live in self._generations}
         return Ready(item_id, metadata, tensors, _thumbnail(image), _full_size(picture, image))
 

@@ -31,7 +31,7 @@ def on_disk(engine: Engine) -> dict[str, Any]:
 
 
 def in_memory(engine: Engine, tenant: str) -> dict[str, Any]:
-    """Return what the live indexes of `tenant` hold and do, and the result cache."""
+    """Return what the live indexes of `tenant` hold and do, and its part of the result cache."""
     indexes = []
     for part in parts(engine):
         stats = part.indexes.stats().get(tenant)
@@ -39,7 +39,7 @@ def in_memory(engine: Engine, tenant: str) -> dict[str, Any]:
             vectors = max(1, stats["vectors"])
             sizes = {f"{kind}_bytes_a_vector": round(stats[f"{kind}_bytes"] / vectors, 1) for kind in ("ram", "ssd")}
             indexes.append(part.line(tenant, change=part.indexes.seq, **stats, **sizes))
-    return {"indexes": indexes, "cache": engine.cache.stats(), "trouble": _trouble(engine)}
+    return {"indexes": indexes, "cache": engine.cache.stats(tenant), "trouble": _trouble(engine)}
 
 
 def verify_disk(engine: Engine, progress: Progress | None = None) -> list[str]:

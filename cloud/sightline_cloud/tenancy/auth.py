@@ -1,4 +1,7 @@
-"""API keys: made once, shown once, stored hashed. The tenant comes from the key and from nowhere else."""
+"""API keys: made once, shown once, stored hashed. The tenant comes from the key and from nowhere else.
+
+Nothing of a key is remembered between requests: what is changed or revoked holds for the very next one.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.schema import KEYS
+from sightline_cloud.tenancy import limits as key_limits
 from sightline_shared.errors import ConfigInvalid, KeyMissing, KeyUnknown, ScopeMissing
 
 SCOPES = ("search", "rerank", "write", "admin")
@@ -21,16 +26,25 @@ SCOPES = ("search", "rerank", "write", "admin")
 DEFAULT_SCOPES = SCOPES[:-1]
 PREFIX = "sk_"
 MAX_KEY_CHARS = 200
+MAX_GRACE_HOURS = 24 * 90
+MAX_DAYS = 3650
+# Compared with where there is no key, so that a miss takes as long as a hit.
+NOBODY = bytes(32)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOOKUP = (
+    "SELECT sha256, previous, previous_until, expires, revoked, tenant, name, scopes, limits FROM keys "
+    "WHERE sha256 = ? OR previous = ?"
+)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request."""
+    """Who sent a request; `limits` are the key's own, where it has any, in place of the settings'."""
 
     tenant: str
     name: str
     scopes: frozenset[str]
+    limits: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def require(self, scope: str) -> None:
         """Raise ScopeMissing unless the key has `scope`."""
@@ -47,55 +61,114 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, name: str, *, tenant: str = "default", scopes: tuple[str, ...] = DEFAULT_SCOPES) -> str:
-        """Make a key and return it; it cannot be shown again. Raises ConfigInvalid."""
+    def add(
+        self,
+        name: str,
+        *,
+        tenant: str = "default",
+        scopes: tuple[str, ...] = DEFAULT_SCOPES,
+        days: int | None = None,
+        limits: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Make a key, for so many `days` if it shall expire, and return it; it cannot be shown again.
+
+        Raises ConfigInvalid.
+        """
         check_name("key name", name)
         check_name("tenant", tenant)
         if not scopes or not set(scopes) <= set(SCOPES):
             raise ConfigInvalid(f"key scopes: expected some of {', '.join(SCOPES)}, got {', '.join(scopes) or 'none'}.")
         if any(row["name"] == name and row["tenant"] == tenant for row in self.list()):
             raise ConfigInvalid(f"key: expected a new name, got '{name}', which tenant '{tenant}' has already.")
-        # 192 random bits: a fast hash is enough, since there is nothing to guess.
-        key = PREFIX + secrets.token_urlsafe(24)
+        key = _new_secret()
+        row = {
+            "sha256": _digest(key),
+            "name": name,
+            "tenant": tenant,
+            "scopes": ",".join(sorted(scopes)),
+            "created": _text(_now()),
+            "expires": _text(_after_days(days)),
+            "limits": key_limits.stored(limits or {}),
+        }
         with self._database.write() as connection:
-            connection.execute(
-                insert(KEYS).values(
-                    sha256=_digest(key), name=name, tenant=tenant, scopes=",".join(sorted(scopes)), created=_now()
-                )
-            )
+            connection.execute(insert(KEYS).values(row))
         return key
 
-    def list(self) -> list[dict[str, Any]]:
-        """Return every key without its secret."""
-        columns = (KEYS.c.name, KEYS.c.tenant, KEYS.c.scopes, KEYS.c.created, KEYS.c.revoked)
-        with self._database.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(select(*columns).order_by(KEYS.c.created))]
+    def rotate(self, name: str, *, tenant: str = "default", grace_hours: float = 24, days: int | None = None) -> str:
+        """Give a key a new secret and return that; the old one is good for `grace_hours` more.
+
+        A secret of an earlier rotation ends at once. With `days` the key expires so many days from now, without as
+        before. Raises KeyUnknown, ConfigInvalid.
+        """
+        if not 0 <= grace_hours <= MAX_GRACE_HOURS:
+            raise ConfigInvalid(f"grace hours: expected 0 to {MAX_GRACE_HOURS}, got {grace_hours}.")
+        key = _new_secret()
+        values: dict[str, Any] = {
+            "sha256": _digest(key),
+            "previous": KEYS.c.sha256,
+            "previous_until": _text(_now() + timedelta(hours=grace_hours)),
+        }
+        expires = {} if days is None else {"expires": _text(_after_days(days))}
+        self._change(name, tenant, {**values, **expires})
+        return key
+
+    def limit(self, name: str, limits: Mapping[str, Any], *, tenant: str = "default") -> None:
+        """Give a key limits of its own in place of those that it had; raises KeyUnknown, ConfigInvalid."""
+        self._change(name, tenant, {"limits": key_limits.stored(limits)})
 
     def revoke(self, name: str, *, tenant: str = "default") -> None:
-        """Revoke a key at once and for good; raises KeyUnknown."""
+        """Revoke a key at once and for good, with every secret that it has; raises KeyUnknown."""
+        self._change(name, tenant, {"revoked": _text(_now())})
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return every key without its secrets."""
+        names = ("name", "tenant", "scopes", "created", "revoked", "expires", "previous_until", "used", "limits")
+        statement = select(*(KEYS.c[name] for name in names)).order_by(KEYS.c.created, KEYS.c.name)
+        with self._database.read() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(statement)]
+        return [{**row, "limits": key_limits.read(row["limits"])} for row in rows]
+
+    def caller(self, authorization: str | None) -> Caller:
+        """Return who the `Authorization` header names; raises KeyMissing or KeyUnknown.
+
+        An unknown, an expired and a revoked key get one and the same answer.
+        """
+        digest = digest_of(authorization)
+        rows = self._database.ask(LOOKUP, (digest, digest))
+        current, previous, until, expires, revoked, *fields = rows[0] if rows else (NOBODY, None, None, None, None)
+        now = _text(_now()) or ""
+        # All of it is looked at whatever comes out: which part of it fails shall not be heard from the time it takes.
+        is_current = hmac.compare_digest(current, digest)
+        is_previous = hmac.compare_digest(previous or NOBODY, digest) & (now < (until or ""))
+        is_live = (revoked is None) & (expires is None or now < expires)
+        if not (is_current | is_previous) & is_live:
+            raise KeyUnknown("the API key is not known.")
+        tenant, name, scopes, own = fields
+        return Caller(tenant, name, frozenset(scopes.split(",")), key_limits.read(own))
+
+    def note_used(self, minutes: Mapping[tuple[str, str], str]) -> None:
+        """Store the minute in which each key, by (tenant, name), was last used."""
         with self._database.write() as connection:
-            done = connection.execute(
-                update(KEYS)
-                .where(KEYS.c.name == name, KEYS.c.tenant == tenant, KEYS.c.revoked.is_(None))
-                .values(revoked=_now())
-            )
+            for (tenant, name), minute in minutes.items():
+                older = KEYS.c.used.is_(None) | (KEYS.c.used < minute)
+                connection.execute(update(KEYS).where(*_named(name, tenant), older).values(used=minute))
+
+    def _change(self, name: str, tenant: str, values: dict[str, Any]) -> None:
+        with self._database.write() as connection:
+            live = (*_named(name, tenant), KEYS.c.revoked.is_(None))
+            done = connection.execute(update(KEYS).where(*live).values(values))
         if not done.rowcount:
             raise KeyUnknown(f"key: expected a live key of tenant '{tenant}', got {name!r}.", hint="sightline key list")
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Return who the `Authorization` header names; raises KeyMissing or KeyUnknown."""
-        scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            raise KeyMissing("expected an API key, got none.")
-        if len(key) > MAX_KEY_CHARS:
-            raise KeyUnknown("the API key is not known.")
-        digest = _digest(key.strip())
-        sql = "SELECT sha256, tenant, name, scopes FROM keys WHERE sha256 = ? AND revoked IS NULL"
-        rows = self._database.ask(sql, (digest,))
-        if not rows or not hmac.compare_digest(rows[0][0], digest):
-            raise KeyUnknown("the API key is not known.")
-        _, tenant, name, scopes = rows[0]
-        return Caller(tenant, name, frozenset(scopes.split(",")))
+
+def digest_of(authorization: str | None) -> bytes:
+    """Return the digest under which the key of an `Authorization` header is stored; raises KeyMissing or KeyUnknown."""
+    scheme, _, key = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise KeyMissing("expected an API key, got none.")
+    if len(key) > MAX_KEY_CHARS:
+        raise KeyUnknown("the API key is not known.")
+    return _digest(key.strip())
 
 
 def check_name(label: str, name: str) -> None:
@@ -104,9 +177,31 @@ def check_name(label: str, name: str) -> None:
         raise ConfigInvalid(f"{label}: expected letters, digits, '.', '_', '-', at most 64, got {name!r}.")
 
 
+def _named(name: str, tenant: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return KEYS.c.name == name, KEYS.c.tenant == tenant
+
+
+def _new_secret() -> str:
+    # 192 random bits: a fast hash is enough, since there is nothing to guess.
+    return PREFIX + secrets.token_urlsafe(24)
+
+
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _after_days(days: int | None) -> datetime | None:
+    if days is None:
+        return None
+    if not 1 <= days <= MAX_DAYS:
+        raise ConfigInvalid(f"days: expected 1 to {MAX_DAYS}, got {days}.")
+    return _now() + timedelta(days=days)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _text(time: datetime | None) -> str | None:
+    # Of one length and zone, so that the order of the texts is the order of the times.
+    return None if time is None else time.isoformat(timespec="seconds")

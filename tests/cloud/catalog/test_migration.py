@@ -123,13 +123,13 @@ def test_a_refused_bundle_leaves_the_old_file_as_it_was(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(("schema", "hint"), [("3", "Upgrade the sightline package"), ("nonsense", "Give the data")])
+@pytest.mark.parametrize(("schema", "hint"), [("4", "Upgrade the sightline package"), ("nonsense", "Give the data")])
 def test_a_schema_that_this_package_does_not_know_is_refused(path: Path, schema: str, hint: str) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (schema,))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
     before = hashlib.sha256(path.read_bytes()).digest()
-    with pytest.raises(StoreError, match=f"expected catalogue schema 2, got '{schema}'. {hint}"):
+    with pytest.raises(StoreError, match=f"expected catalogue schema 3, got '{schema}'. {hint}"):
         Database(path, [MADE_BY])
     assert hashlib.sha256(path.read_bytes()).digest() == before
