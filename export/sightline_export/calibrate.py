@@ -20,6 +20,7 @@ from sightline_export.evaluate import Figure, auroc_figure, mean_figure
 from sightline_export.gate_scores import Candidate, Catalogue, half, prototypes
 from sightline_export.recipe import Gate
 from sightline_shared.errors import TrainingDataTooSmall
+from sightline_shared.preprocess import luma
 
 # "Sure" is where this share of good photographs lies above; below it the device asks the cloud and says so.
 SURE_SHARE = 0.75
@@ -132,11 +133,11 @@ def quality_limits(pixels: Mapping[str, NDArray[np.uint8]], keep: float) -> tupl
     (on a log scale) between the worst good pictures and the best bad ones: the same pictures strongly blurred (Gaussian,
     4 pixels of the model's input) or nearly black (6 % of their light); the upper one between the brightest and white.
     """
-    good = {name: [measure(picture) for picture in pictures] for name, pictures in pixels.items()}
+    good = {name: [measure(luma(picture)) for picture in pictures] for name, pictures in pixels.items()}
     sharpness = {name: np.array([item.sharpness for item in found]) for name, found in good.items()}
     brightness = {name: np.array([item.brightness for item in found]) for name, found in good.items()}
-    blurred = {name: np.array([measure(_blurred(picture)).sharpness for picture in pixels[name]]) for name in pixels}
-    dark = {name: np.array([measure(_dark(picture)).brightness for picture in pixels[name]]) for name in pixels}
+    blurred = {name: np.array([measure(luma(_blurred(picture))).sharpness for picture in pixels[name]]) for name in pixels}
+    dark = {name: np.array([measure(luma(_dark(picture))).brightness for picture in pixels[name]]) for name in pixels}
     share = (1 - keep) / 2
     limits = QualityLimits(
         min_sharpness=_midway(sharpness, blurred, share),

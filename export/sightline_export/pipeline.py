@@ -14,6 +14,7 @@ from sightline_export.card.pictures import write_pictures
 from sightline_export.codec_table import codec_table, flat, write_table
 from sightline_export.convert_onnx import to_float16_weights, to_onnx
 from sightline_export.data import PhotoSet, list_photos, load_photos
+from sightline_export.decision_models import fit_decision
 from sightline_export.distill import check_device
 from sightline_export.evaluate import Figure
 from sightline_export.evaluation.gates import bars_of, check, forgiving, refuse, unmeasured
@@ -94,7 +95,16 @@ def export(
 
     with run.progress.stage("thresholds"):
         gate, decision, judged = set_thresholds(recipe, photos, vectors, codec)
-        found |= judged
+        calibration, decided = fit_decision(
+            photos,
+            vectors,
+            figures.decoded_vectors(vectors, codec),
+            gate,
+            heads,
+            recipe.seed,
+            f"{recipe.name} {recipe.version}",
+        )
+        found |= judged | decided
 
     with run.progress.stage("mobile"):
         trial = trial_of(run, photos, floats, {"gate": gate_decision(gate), "route": route_decision(heads)})
@@ -141,6 +151,7 @@ def export(
             found,
             forced,
             made.tflite,
+            calibration,
         )
 
     details = {**evaluated.details, "forced": forced, "unmeasured": unmeasured(found, bars_of(recipe))}

@@ -18,7 +18,7 @@ from sightline_export import recipe as recipes
 from sightline_export.bounds import share_figure, upper_bound
 from sightline_export.data import PhotoSet
 from sightline_export.evaluate import Figure, auroc, auroc_figure
-from sightline_export.linear import Moments, fit_fisher, moments
+from sightline_export.fisher import Moments, fit_fisher, moments
 from sightline_shared.errors import TrainingDataTooSmall
 from sightline_shared.heads import Sensitive
 

@@ -13,8 +13,10 @@ from sightline_export import mobile
 from sightline_export.data import PhotoSet
 from sightline_export.evaluate import Figure
 from sightline_export.recipe import Recipe
+from sightline_shared import confidence
 from sightline_shared.bundle import Bundle, write_bundle
 from sightline_shared.codec import Codec
+from sightline_shared.confidence import Calibration
 from sightline_shared.golden import Golden
 from sightline_shared.heads import Heads
 from sightline_shared.manifest import FileEntry, Manifest
@@ -22,6 +24,7 @@ from sightline_shared.preprocess import SPEC_ID
 
 # Two machines may round an activation differently; a broken kernel or resize falls far below this.
 GOLDEN_MIN_COSINE = 0.99
+DECISION_FILE = "decision.json"
 ROLES = {
     "student": "student.int8.onnx",
     "codec": "codec.msgpack",
@@ -44,11 +47,12 @@ def write(
     found: Mapping[str, Figure],
     forced: Sequence[str] = (),
     tflite: bytes = b"",
+    calibration: Calibration | None = None,
 ) -> Bundle:
     """Write the bundle, open it as a device does (golden check included), and return it.
 
     `forced` are the bars that were missed and let through; the manifest keeps them. `tflite` is the TFLite student
-    (b"" for none); it is opened and proved as well.
+    (b"" for none); it is opened and proved as well. `calibration` holds the decision's models, None for thresholds alone.
     """
     files = {
         ROLES["student"]: model,
@@ -63,6 +67,9 @@ def write(
         files[mobile.FILE] = tflite
         tolerances[mobile.ROLE] = mobile.golden_tolerance(tflite, golden, GOLDEN_MIN_COSINE)
     labelled = [photo for photo in photos.photos if photo.labelled and photo.role == "train"]
+    if calibration:
+        roles[confidence.ROLE] = DECISION_FILE
+        files[DECISION_FILE] = calibration.to_bytes()
     manifest = Manifest(
         name=recipe.name,
         version=recipe.version,

@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_shared import confidence
 from sightline_shared.codec import Codec
-from sightline_shared.errors import BundleCorrupt, BundleNotFound, GoldenMismatch, InputError
+from sightline_shared.confidence import Calibration
+from sightline_shared.errors import BundleCorrupt, BundleNotFound, DecisionInvalid, GoldenMismatch, InputError
 from sightline_shared.golden import Golden
 from sightline_shared.heads import Heads
 from sightline_shared.manifest import FileEntry, Manifest
@@ -59,6 +61,16 @@ class Bundle:
     def heads(self) -> Heads | None:
         """The semantic and the sensitive head; None in a bundle from before there were any."""
         return Heads.from_bytes(self.role("heads")) if "heads" in self.manifest.roles else None
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The decision's models; None in a bundle that has only the manifest's two thresholds. Raises BundleCorrupt."""
+        if confidence.ROLE not in self.manifest.roles:
+            return None
+        try:
+            return Calibration.from_bytes(self.role(confidence.ROLE), f"bundle {self.label}, decision file")
+        except DecisionInvalid as error:
+            raise BundleCorrupt(error.message) from error
 
     @cached_property
     def golden(self) -> Golden:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sightline_export.linear import SPREAD, WIDEST, fit_fisher, fit_softmax, fit_temperature, moments
+from sightline_export.fisher import SPREAD, fit_fisher, moments
+from sightline_export.linear import WIDEST, fit_softmax, fit_temperature
 
 
 def test_the_softmax_reaches_the_minimum_of_its_loss() -> None:

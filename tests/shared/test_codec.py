@@ -26,6 +26,14 @@ def codec(vectors: np.ndarray) -> Codec:
     return Codec(mean, rotation, faiss.vector_to_array(pq.centroids).reshape(32, 256, 2))
 
 
+def test_one_vector_has_the_code_that_it_has_among_many(codec: Codec, vectors: np.ndarray) -> None:
+    alone = [codec.encode_one(vector) for vector in vectors[:300]]
+    assert alone == [code.tobytes() for code in codec.encode(vectors[:300])]
+    assert alone == [codec.encode(vector[np.newaxis])[0].tobytes() for vector in vectors[:300]]
+    with pytest.raises(InputError, match=r"expected \(64,\)"):
+        codec.encode_one(vectors[:1])
+
+
 def test_codes_and_decoded_vectors_are_those_of_faiss(codec: Codec, vectors: np.ndarray) -> None:
     pq = faiss.ProductQuantizer(64, 32, 8)
     faiss.copy_array_to_vector(codec.codebooks.ravel(), pq.centroids)

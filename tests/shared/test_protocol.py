@@ -242,6 +242,16 @@ def test_confidence_and_disclaimer_come_back_and_are_absent_where_there_is_none(
     assert not {9, 10} & set(msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False))
 
 
+def test_a_bonus_comes_back_and_what_is_none_is_left_alone() -> None:
+    answer = dataclasses.replace(ANSWER, matches=(Match("a", 0.75, bonus=0.0625), Match("b", 0.75)))
+    assert unpack_answer(pack_answer(answer)) == answer
+    fields = msgpack.unpackb(pack_answer(answer), strict_map_key=False)
+    assert [len(row) for row in fields[3]] == [6, 5]
+    for more in ("x", math.nan, math.inf, [1], None, 7):
+        fields[3][0][5] = more
+        assert unpack_answer(msgpack.packb(fields)).matches[0] == Match("a", 0.75)
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, math.inf])
 def test_a_confidence_that_is_no_probability_is_refused(value: float) -> None:
     fields = {**msgpack.unpackb(pack_answer(ANSWER), strict_map_key=False), 9: value}

@@ -1,0 +1,126 @@
+"""Found, unsure or not found, with a probability: what the evidence says by the models that are in force.
+
+For a tenant of a generation that is the operator's own decision file, `<data>/decision/<pairing id>/<tenant>.json` ('sightline
+decision calibrate' writes it), else the bundle's, else the bundle's two thresholds on the cosine, without a probability.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sightline_cloud.logs import log_failure
+from sightline_shared.bundle import Bundle
+from sightline_shared.confidence import MAX_FILE_BYTES, Calibration, Model
+from sightline_shared.decision import EMPTY, FILTERED, NO_MATCH, NOT_SURE, decide
+from sightline_shared.errors import DecisionInvalid
+from sightline_shared.evidence import Evidence
+from sightline_shared.protocol import Decision
+
+# Below this share of what the query most looks like, the nearest item is something else to people, too.
+OTHER_THING = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the answer claims; `probability` that the first match is right, None where nothing was calibrated.
+
+    `domain` is what kind of thing the query was taken for ("" for none); each of `reasons` is a stable code and words.
+    """
+
+    decision: Decision
+    probability: float | None
+    domain: str
+    reasons: tuple[str, ...]
+
+
+class Confidence:
+    """Judges evidence by one calibration, or by a bundle's thresholds where there is none that can answer."""
+
+    def __init__(self, calibration: Calibration | None, thresholds: Mapping[str, float]) -> None:
+        self._calibration, self._thresholds = calibration, thresholds
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Return the verdict on the first match."""
+        model = self._calibration.model(evidence) if self._calibration else None
+        if self._calibration is None or model is None:
+            decision, reasons = decide(evidence.cosine, self._thresholds)
+            return Verdict(decision, None, "", reasons)
+        domain = self._calibration.domain(evidence)
+        probability = model.probability(evidence, domain)
+        if probability < model.not_found_below:
+            return Verdict(Decision.NOT_FOUND, probability, domain, (_reason(NO_MATCH, evidence, model, probability),))
+        if probability < model.found_min:
+            return Verdict(Decision.UNSURE, probability, domain, (_reason(NOT_SURE, evidence, model, probability),))
+        return Verdict(Decision.FOUND, probability, domain, ())
+
+
+class Confidences:
+    """The confidence of every tenant of one generation. Safe between threads; a changed file counts from the next query on."""
+
+    def __init__(self, bundle: Bundle, data_dir: Path) -> None:
+        """Raises BundleCorrupt for a bundle whose decision file cannot be read."""
+        self._thresholds = bundle.manifest.decision
+        self._default = Confidence(bundle.calibration, self._thresholds)
+        self._folder = decision_folder(data_dir, bundle)
+        self._own: dict[str, tuple[tuple[int, int], Confidence]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, tenant: str) -> Confidence:
+        """Return what judges the answers of `tenant`.
+
+        A file of its own that cannot be used is logged and passed over, once for each state of the file: an answer by the
+        bundle's models is better than none.
+        """
+        path = self._folder / f"{tenant}.json"
+        try:
+            status = path.stat()
+        except OSError:
+            return self._default
+        state = status.st_mtime_ns, status.st_size
+        with self._lock:
+            known = self._own.get(tenant)
+            if known is None or known[0] != state:
+                known = self._own[tenant] = state, self._read(path)
+        return known[1]
+
+    def _read(self, path: Path) -> Confidence:
+        try:
+            return Confidence(read_decision(path), self._thresholds)
+        except DecisionInvalid as error:
+            log_failure("decision_file_refused", error)
+            return self._default
+
+
+def decision_folder(data_dir: Path, bundle: Bundle) -> Path:
+    """Return where the operator's own decision files for `bundle` are."""
+    return data_dir / "decision" / bundle.pairing.id.hex()
+
+
+def read_decision(path: Path) -> Calibration:
+    """Read a decision file; raises DecisionInvalid."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise DecisionInvalid(f"{path}: expected a readable file, got '{error.strerror}'.") from error
+    return Calibration.from_bytes(data, str(path))
+
+
+def nothing_found(*, filtered: bool) -> Verdict:
+    """Return the verdict on a search without any hit; `filtered` says whether the query had a filter."""
+    reason = f"{FILTERED}: no item passes the filter" if filtered else f"{EMPTY}: the catalogue is empty"
+    return Verdict(Decision.NOT_FOUND, None, "", (reason,))
+
+
+def _reason(code: str, evidence: Evidence, model: Model, probability: float) -> str:
+    """Return the code and, in words, how probable the match is and what speaks most against it."""
+    if model.belongs.chance(evidence) < model.first.chance(evidence):
+        why = "the picture looks like nothing in the catalogue"
+    elif evidence.compatibility is not None and evidence.compatibility < OTHER_THING:
+        why = f"the picture looks like '{evidence.category}', the nearest item is something else"
+    else:
+        why = "the nearest item is not close enough to tell it from others like it"
+    return f"{code}: {why} ({probability:.1%} probable, cosine {evidence.cosine:.3f})"
