@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -11,16 +12,21 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from sightline_cloud.api import admin, health, items, pocket, search
-from sightline_cloud.api.errors import on_http_error, on_sightline_error
+from sightline_cloud.api.errors import RESPONSES, on_http_error, on_sightline_error
 from sightline_cloud.api.middleware import RequestLog
 from sightline_cloud.engine import Engine
 from sightline_cloud.logs import log, log_failure
 from sightline_cloud.maintain import Housekeeping
+from sightline_cloud.monitor.metrics import Metrics
+from sightline_cloud.pressure import INTERVAL_SECONDS, Pressure
 from sightline_cloud.search import check_thresholds
 from sightline_cloud.settings import Settings
 from sightline_shared import __version__
 from sightline_shared.bundle import Bundle
-from sightline_shared.errors import SightlineError
+from sightline_shared.errors import SightlineError, StoreError
+
+# When keys were last used is stored so often.
+KEY_USAGE_SECONDS = 60
 
 
 def create_app(settings: Settings, *bundles: Bundle) -> FastAPI:
@@ -37,30 +43,32 @@ def create_app(settings: Settings, *bundles: Bundle) -> FastAPI:
         app.state.search_pool = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="search")
         # Changes one after another, apart from the threads that check keys: a slow one holds up no query.
         app.state.change_limiter = anyio.CapacityLimiter(1)
-        app.state.admin_limiter = anyio.CapacityLimiter(1)
         app.state.pocket_limiter = anyio.CapacityLimiter(1)
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_pressure, engine.pressure)
             tasks.start_soon(again_and_again, "catch_up", settings.poll_seconds, engine.catch_up)
+            tasks.start_soon(again_and_again, "key_usage", KEY_USAGE_SECONDS, engine.gate.flush)
             tasks.start_soon(again_and_again, "housekeeping", settings.housekeeping_seconds, housekeeping.round)
             yield
             housekeeping.stop()
             tasks.cancel_scope.cancel()
         app.state.search_pool.shutdown(cancel_futures=True)
-        engine.close()
+        close(engine)
 
     app = FastAPI(
         title="Sightline",
         version=__version__,
         summary="Visual search over 64-byte codes.",
         lifespan=lifespan,
+        responses=RESPONSES,
         exception_handlers={SightlineError: on_sightline_error, HTTPException: on_http_error},
     )
-    app.state.engine, app.state.housekeeping = engine, housekeeping
+    app.state.engine, app.state.metrics = engine, Metrics(engine)
+    app.state.admin = admin.admin_app(engine, housekeeping, app.state.metrics)
     app.add_middleware(RequestLog)
     app.include_router(search.router, tags=["search"])
     app.include_router(pocket.router, tags=["search"])
     app.include_router(items.router, tags=["catalogue"])
-    app.include_router(admin.router, tags=["operator"])
     app.include_router(health.router, tags=["health"])
     return app
 
@@ -76,6 +84,23 @@ def opened(settings: Settings, *bundles: Bundle) -> Engine:
         engine.close()
         raise
     return engine
+
+
+def close(engine: Engine) -> None:
+    """Store what is not stored yet, and close everything."""
+    try:
+        engine.gate.flush()
+    except StoreError as error:  # only when keys were last used
+        log_failure("key_usage_failed", error)
+    engine.close()
+
+
+async def watch_pressure(pressure: Pressure) -> None:
+    """Have the degrade ladder look every 0.1 s; how late this wakes up is one of its signals."""
+    while True:
+        due = time.perf_counter() + INTERVAL_SECONDS
+        await anyio.sleep(INTERVAL_SECONDS)
+        pressure.tick(late_ms=(time.perf_counter() - due) * 1000)
 
 
 async def again_and_again(what: str, seconds: float, work: Callable[[], object]) -> None:

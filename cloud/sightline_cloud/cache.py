@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,7 +52,8 @@ class ResultCache:
         self._max_bytes, self._max_entries = max_bytes, max_entries
         self._entries: OrderedDict[Question, tuple[Hashable, Hits, int]] = OrderedDict()
         self._lock = threading.Lock()
-        self._bytes = self._hits = self._misses = self._evictions = 0
+        self._bytes = 0
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def get(self, question: Question, version: Hashable) -> Hits | None:
         """Return what `question` found at `version`, or None; what another version found is dropped."""
@@ -60,11 +61,11 @@ class ResultCache:
             entry = self._entries.get(question)
             if entry and entry[0] == version:
                 self._entries.move_to_end(question)
-                self._hits += 1
+                self._counts[question.tenant, "hits"] += 1
                 return entry[1]
             if entry:
                 self._remove(question)
-            self._misses += 1
+            self._counts[question.tenant, "misses"] += 1
             return None
 
     def put(self, question: Question, version: Hashable, hits: Hits) -> None:
@@ -78,8 +79,9 @@ class ResultCache:
             self._entries[question] = (version, hits, size_bytes)
             self._bytes += size_bytes
             while self._bytes > self._max_bytes or len(self._entries) > self._max_entries:
-                self._remove(next(iter(self._entries)))
-                self._evictions += 1
+                oldest = next(iter(self._entries))
+                self._remove(oldest)
+                self._counts[oldest.tenant, "evictions"] += 1
 
     def forget(self, tenant: str) -> int:
         """Drop everything of `tenant`; returns how many entries there were."""
@@ -89,15 +91,14 @@ class ResultCache:
                 self._remove(question)
             return len(own)
 
-    def stats(self) -> dict[str, int]:
+    def stats(self, tenant: str | None = None) -> dict[str, int]:
+        """Return what of `tenant`, or of all, is kept, and what happened since the start."""
         with self._lock:
-            return {
-                "entries": len(self._entries),
-                "bytes": self._bytes,
-                "hits": self._hits,
-                "misses": self._misses,
-                "evictions": self._evictions,
-            }
+            sizes = [entry[2] for question, entry in self._entries.items() if tenant in (None, question.tenant)]
+            happened = {"hits": 0, "misses": 0, "evictions": 0}
+            for (whose, what), count in self._counts.items():
+                happened[what] += count if tenant in (None, whose) else 0
+            return {"entries": len(sizes), "bytes": sum(sizes), **happened}
 
     def _remove(self, question: Question) -> None:
         self._bytes -= self._entries.pop(question)[2]

@@ -11,11 +11,19 @@ from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.generations import Generation
 from sightline_cloud.catalog.store import Store
 from sightline_cloud.ingest.add import Ingest
+from sightline_cloud.ingest.blocked import BlockedImages
 from sightline_cloud.live import LiveGeneration
 from sightline_cloud.lock import hold
+from sightline_cloud.logs import log
 from sightline_cloud.pocket.pockets import Pockets
+from sightline_cloud.policy.router import PolicyRouter
+from sightline_cloud.pressure import Level, Pressure
+from sightline_cloud.rank.build import build as build_ranking
+from sightline_cloud.rank.metadata import Weights
 from sightline_cloud.settings import Settings
 from sightline_cloud.tenancy.auth import Keys
+from sightline_cloud.tenancy.gate import Gate, limits_of
+from sightline_cloud.tenancy.watch import Watch
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import ConfigInvalid
 from sightline_shared.versions import check_pairing
@@ -49,7 +57,35 @@ class Engine:
         self.database = Database(where, [Generation.of(bundle) for bundle in opened])
         self.store = Store(self.database)
         self.keys = Keys(self.database)
+        self.gate = Gate(
+            self.keys,
+            limits_of(settings),
+            shards=settings.shards,
+            failures_per_minute=settings.failed_keys_per_minute,
+        )
+        self.blocked = BlockedImages(self.database, bits=settings.blocked_bits)
+        self.watch = Watch(
+            items=settings.scraping_items,
+            novel_share=settings.scraping_novel_share,
+            unanswered_share=settings.scraping_unanswered_share,
+        )
         self.generations = {key: LiveGeneration(bundle, self.store, settings) for key, bundle in by_id.items()}
+        self.policy = PolicyRouter.open(settings.data_dir)
+        self.ranking = build_ranking(
+            settings.rank_stages,
+            weights=Weights(
+                category=settings.category_weight,
+                freshness=settings.freshness_weight,
+                stock=settings.stock_weight,
+                price=settings.price_weight,
+                max_bonus=settings.max_bonus,
+            ),
+            duplicate_min_cosine=settings.duplicate_min_cosine,
+            group_key=settings.group_key,
+            per_video=settings.per_video,
+            diversity_weight=settings.diversity_weight,
+        )
+        self.pressure = Pressure(settings.search_threads, at_most=Level(settings.degrade_at_most), moved=_log_step)
         self.cache = ResultCache(settings.cache_mb * 1024 * 1024)
         self.pockets = Pockets(self.store, settings)
         self.primary = self.generations[opened[0].pairing.id]
@@ -61,7 +97,7 @@ class Engine:
 
     @cached_property
     def ingest(self) -> Ingest:
-        return Ingest(self.store, list(self.generations.values()))
+        return Ingest(self.store, list(self.generations.values()), self.blocked)
 
     def catch_up(self) -> None:
         """Bring the indexes of every generation up to the catalogue; raises StoreError, IndexFailed."""
@@ -82,3 +118,7 @@ class Engine:
             live.close()
         self.database.close()
         self._held.close()
+
+
+def _log_step(old: Level, new: Level, why: str) -> None:
+    log("degraded" if new > old else "recovering", level=int(new), step=new.name.lower(), why=why)

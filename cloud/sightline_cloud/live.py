@@ -13,6 +13,7 @@ from PIL import Image
 from sightline_cloud.catalog.records import Embedding
 from sightline_cloud.catalog.store import Store
 from sightline_cloud.ingest.gallery_model import GalleryModel
+from sightline_cloud.rank.confidence import Confidences
 from sightline_cloud.settings import Settings
 from sightline_cloud.shards.sharded import ShardedIndexes
 from sightline_shared.bundle import Bundle
@@ -25,6 +26,7 @@ class LiveGeneration:
     def __init__(self, bundle: Bundle, store: Store, settings: Settings) -> None:
         self.bundle, self.codec = bundle, bundle.codec
         self.pairing_id = bundle.pairing.id
+        self.confidences = Confidences(bundle, settings.data_dir)
         self._store, self._settings = store, settings
         self._loading = threading.Lock()
         self._model: GalleryModel | None = None

@@ -41,6 +41,11 @@ def log(event: str, **fields: Any) -> None:
     LOGGER.info(event, extra={"fields": fields})
 
 
+def warn(event: str, **fields: Any) -> None:
+    """Log what an operator should look at, although everything works."""
+    LOGGER.warning(event, extra={"fields": fields})
+
+
 def log_failure(event: str, error: BaseException, **fields: Any) -> None:
     """Log an unexpected error with its traceback, for operators only."""
     LOGGER.error(event, exc_info=error, extra={"fields": fields})

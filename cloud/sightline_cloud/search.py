@@ -1,11 +1,12 @@
 """One query, end to end, under a deadline.
 
-    pairing -> cache, or decode -> search every shard of the caller's index -> merge -> hydrate -> decide -> answer
+    pairing -> admit -> decode -> route -> nearest (cache, or every shard) -> hydrate -> rank -> judge -> answer
+                                    `-> restricted (policy/restricted.py)
 
 The pairing id names the generation that answers: the model and codec that the query's codes come from.
 
 A deadline that falls, or a shard that is missing, gives a partial answer: what was found by then, marked, rather than
-everything too late.
+everything too late. Under pressure (pressure.py) parts are left out, and the answer says which.
 """
 
 from __future__ import annotations
@@ -13,51 +14,84 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sightline_cloud.cache import Hit, Question
 from sightline_cloud.engine import Engine
 from sightline_cloud.live import LiveGeneration
-from sightline_cloud.shards.gather import Gathered
+from sightline_cloud.nearest import Nearest, Vectors, decoded, hydrate, nearest
+from sightline_cloud.policy.restricted import restricted
+from sightline_cloud.pressure import Level
+from sightline_cloud.rank.candidate import Candidate
+from sightline_cloud.rank.categories import compatible
+from sightline_cloud.rank.confidence import Verdict, nothing_found
+from sightline_cloud.rank.context import Compatibility, Context
+from sightline_cloud.rank.evidence import gather
 from sightline_cloud.shards.pool import Ask
 from sightline_cloud.tenancy.auth import Caller
 from sightline_shared.budget import Budget
-from sightline_shared.decision import decide as by_thresholds
-from sightline_shared.errors import BodyMalformed, BundleCorrupt
+from sightline_shared.errors import BodyMalformed, BundleCorrupt, CallerGone
+from sightline_shared.evidence import NEIGHBOURS
 from sightline_shared.manifest import Manifest
 from sightline_shared.protocol import Answer, Decision, Match, Query
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The best hits of a search, and why they may not be all: `gaps` is empty when everything was searched."""
+class Asked:
+    """One query with all that answering it needs; `level` is how far down the degrade ladder the service stood then."""
 
-    hits: tuple[Hit, ...]
-    shards: str
-    gaps: tuple[str, ...] = ()
+    query: Query
+    caller: Caller
+    engine: Engine
+    live: LiveGeneration
+    budget: Budget
+    level: Level
+    locale: str
 
 
-async def search(query: Query, caller: Caller, engine: Engine, pool: Executor, arrived: float) -> Answer:
-    """Return the answer to `query`; `arrived` is `time.perf_counter()` when the request came in.
+async def search(
+    query: Query,
+    caller: Caller,
+    engine: Engine,
+    pool: Executor,
+    arrived: float,
+    *,
+    locale: str = "",
+    gone: Callable[[], Awaitable[object]] | None = None,
+) -> Answer:
+    """Return the answer to `query`; `arrived` is `time.perf_counter()` when the request came in, `gone()` ends when the
+    caller has left: then nobody works on the query any more.
 
-    Raises VersionMismatch or BodyMalformed for codes that mean nothing to the live indexes, FilterInvalid, ShardsMissing.
+    Raises VersionMismatch or BodyMalformed for codes that mean nothing to the live indexes, FilterInvalid, ShardsMissing,
+    ServiceBusy before anything is done, and CallerGone.
     """
     live = engine.generation(query.pairing_id)
     check_codes(query, live)
     budget = Budget(max(0.0, allowed_ms(query, engine) - (time.perf_counter() - arrived) * 1000))
-    # Off the event loop. At the deadline a search that still waits is dropped; one that runs finishes unheard, and holds
-    # its thread until then, so that there are never more searches at once than threads.
-    work = asyncio.get_running_loop().run_in_executor(pool, find, query, caller, engine, live, budget)
-    done, _ = await asyncio.wait({work}, timeout=budget.left_ms / 1000)
-    if done:
-        return work.result()
-    work.cancel()
-    return out_of_time(query, live, budget)
+    asked = Asked(query, caller, engine, live, budget, engine.pressure.level, locale)
+    engine.pressure.admit(budget.left_ms)
+    # Off the event loop. At the deadline, or when the caller leaves, a search that still waits is dropped; one that runs
+    # finishes unheard, and holds its thread until then, so that there are never more searches at once than threads.
+    work = pool.submit(answer, asked)
+    heard = asyncio.wrap_future(work)
+    leaving: asyncio.Future[Any] | None = asyncio.ensure_future(gone()) if gone else None
+    waited_for: set[asyncio.Future[Any]] = {heard, leaving} if leaving else {heard}
+    done, _ = await asyncio.wait(waited_for, timeout=budget.left_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+    if leaving:
+        leaving.cancel()
+    if heard in done:
+        return heard.result()
+    if work.cancel():
+        engine.pressure.dropped()
+    heard.cancel()
+    if leaving in done:
+        budget.end()  # a search that runs already stops before its next code or stage
+        raise CallerGone("the caller went away before the answer was there.")
+    return out_of_time(asked)
 
 
 def check_codes(query: Query, live: LiveGeneration) -> None:
@@ -73,103 +107,84 @@ def allowed_ms(query: Query, engine: Engine) -> float:
     return deadline_ms - min(engine.settings.network_ms, deadline_ms / 4)
 
 
-def find(query: Query, caller: Caller, engine: Engine, live: LiveGeneration, budget: Budget) -> Answer:
-    """Search, hydrate and decide; runs in a worker thread."""
-    found = nearest(query, caller, engine, live, budget)
-
-    with budget.stage("hydrate"):
-        matches = hydrate(found.hits, caller, engine, live)
-
-    with budget.stage("decide"):
-        decision, reasons = decide(matches, query, live)
-
-    answer = Answer(
-        request_id=query.request_id,
-        decision=decision,
-        matches=() if decision is Decision.NOT_FOUND else matches,
-        reasons=reasons,
-        versions={**versions(live), "shards": found.shards},
-        stages_ms=budget.stages_ms,
-    )
-    return cut_short(answer, found) if found.gaps else answer
+def answer(asked: Asked) -> Answer:
+    """Answer in a worker thread, and have the degrade ladder hear how long that took."""
+    pressure, waited_ms = asked.engine.pressure, asked.budget.spent_ms
+    pressure.started(waited_ms)
+    asked.budget.stages_ms["wait"] = waited_ms
+    missed = True
+    try:
+        answered = find(asked)
+        missed = answered.partial
+        return answered
+    finally:
+        pressure.finished(asked.budget.spent_ms - waited_ms, missed=missed)
 
 
-def nearest(query: Query, caller: Caller, engine: Engine, live: LiveGeneration, budget: Budget) -> Nearest:
-    """Return the items nearest to the query's codes, from the cache when the tenant's items have not changed since."""
-    every = len(live.indexes.shards)
-    with budget.stage("cache"):
-        question = Question(caller.tenant, query.pairing_id, query.codes, query.k, query.where)
-        version = live.indexes.version(caller.tenant)  # before the search: see ResultCache
-        known = engine.cache.get(question, version)
-    if known is not None:
-        return Nearest(known, f"{every}/{every}")
-
+def find(asked: Asked) -> Answer:
+    """Route, search, rank and judge."""
+    query, caller, engine, live, budget = asked.query, asked.caller, asked.engine, asked.live, asked.budget
     with budget.stage("decode"):
         vectors = decoded(query, live)
 
-    with budget.stage("search"):
-        gathered = live.indexes.search(Ask(caller.tenant, vectors, query.k, query.where, budget))
-        hits = merge(gathered.cosines, gathered.pks, query.k)
+    with budget.stage("route"):
+        route = engine.policy.route(live, vectors, query.sensitive_scores, query.text)
+    if route.restricted:
+        return restricted(query, vectors, caller, engine, live, route, asked.locale, budget)
 
-    gaps = gaps_in(gathered, query)
-    if not gaps:
-        engine.cache.put(question, version, hits)
-    return Nearest(hits, f"{every - len(gathered.missing)}/{every}", gaps)
+    k = asked.level.short(query.k)
+    # The evidence for the first match looks at its neighbours, however few are asked for.
+    fetch = max(NEIGHBOURS, engine.ranking.fetch(k, asked.level))
+    ask = Ask(caller.tenant, vectors, fetch, query.where, budget, asked.level.effort)
+    found = nearest(query, ask, engine, live)
 
+    with budget.stage("hydrate"):
+        candidates = hydrate(found.hits, caller, engine, live)
 
-def gaps_in(gathered: Gathered, query: Query) -> tuple[str, ...]:
-    """Return what was not searched, in words: codes that did not fit into the deadline, and shards."""
-    gaps = []
-    if gathered.searched < len(query.codes):
-        gaps.append(
-            f"the deadline of {query.deadline_ms} ms fell after {gathered.searched} of {len(query.codes)} codes"
-        )
-    for status in gathered.missing:
-        what = f"was later than the deadline of {query.deadline_ms} ms" if status.state == "late" else "failed"
-        gaps.append(f"shard {status.shard} {what}")
-    return tuple(gaps)
+    context = Context(candidates, k, live.codec, compatibility=compatibility_of(vectors, live))
+    ranked = engine.ranking.run(candidates, context, budget, asked.level)
 
+    with budget.stage("decide"):
+        verdict = judged(asked, vectors, candidates, ranked.candidates)
 
-def decoded(query: Query, live: LiveGeneration) -> NDArray[np.float32]:
-    """Return the unit vectors `(codes, d) float32` that the query's codes stand for."""
-    codes = np.frombuffer(b"".join(query.codes), np.uint8).reshape(len(query.codes), -1)
-    vectors = live.codec.decode(codes)
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    unit: NDArray[np.float32] = (vectors / lengths).astype(np.float32)
-    return unit
-
-
-def merge(scores: NDArray[np.float32], pks: NDArray[np.int64], k: int) -> tuple[Hit, ...]:
-    """Return the k best items over all codes, each once, under the code that liked it best."""
-    best: dict[int, Hit] = {}
-    for code_index, (row_scores, row_pks) in enumerate(zip(scores.tolist(), pks.tolist(), strict=True)):
-        for score, pk in zip(row_scores, row_pks, strict=True):
-            if pk >= 0 and (pk not in best or score > best[pk].score):
-                # float16 vectors are of unit length to three digits only, and a cosine is at most 1.
-                best[pk] = Hit(pk, min(score, 1.0), code_index)
-    return tuple(sorted(best.values(), key=lambda hit: (-hit.score, hit.pk))[:k])
-
-
-def hydrate(hits: tuple[Hit, ...], caller: Caller, engine: Engine, live: LiveGeneration) -> tuple[Match, ...]:
-    """Return the hits with id, metadata and, for keys with the rerank scope, code; gone and foreign items drop out."""
-    stored = engine.store.hydrate(caller.tenant, [hit.pk for hit in hits], live.key)
-    with_codes = "rerank" in caller.scopes
-    return tuple(
-        Match(item.id, hit.score, item.metadata, hit.code_index, item.code if with_codes else None)
-        for hit in hits
-        if (item := stored.get(hit.pk))
+    not_found = verdict.decision is Decision.NOT_FOUND
+    answered = Answer(
+        request_id=query.request_id,
+        decision=verdict.decision,
+        matches=() if not_found else tuple(shown(candidate, caller) for candidate in ranked.candidates),
+        reasons=verdict.reasons if not_found else verdict.reasons + ranked.notes,
+        versions={**versions(asked, verdict.domain, ranked.skipped), "shards": found.shards},
+        stages_ms=budget.stages_ms,
+        confidence=verdict.probability,
     )
+    return cut_short(answered, found) if found.gaps else answered
 
 
-def decide(matches: tuple[Match, ...], query: Query, live: LiveGeneration) -> tuple[Decision, tuple[str, ...]]:
-    """Return found, unsure or not_found by the bundle's thresholds on the nearest item's cosine."""
-    if not matches:
-        return Decision.NOT_FOUND, ("no item passes the filter" if query.where else "the catalogue is empty",)
-    return by_thresholds(matches[0].score, live.bundle.manifest.decision)
+def compatibility_of(vectors: Vectors, live: LiveGeneration) -> Compatibility | None:
+    """Return how well a candidate's category fits what its code looks like, in [0, 1]; None without a semantic head."""
+    heads = live.bundle.heads
+    if heads is None:
+        return None
+    semantic, probabilities = heads.semantic, heads.semantic.probabilities(vectors)
+    return lambda each: compatible(each.metadata.get("category"), probabilities[each.code_index], semantic.labels)
+
+
+def judged(asked: Asked, vectors: Vectors, candidates: Sequence[Candidate], ranked: Sequence[Candidate]) -> Verdict:
+    """Return found, unsure or not_found, with the probability that the first of `ranked` is right."""
+    if not ranked:
+        return nothing_found(filtered=bool(asked.query.where))
+    evidence = gather(ranked[0], candidates, asked.query.gate_scores, vectors, asked.live.bundle.heads)
+    return asked.live.confidences.of(asked.caller.tenant).judge(evidence)
+
+
+def shown(candidate: Candidate, caller: Caller) -> Match:
+    """Return what the caller may see of an item: its code only with the rerank scope, its vector never."""
+    code = candidate.code if "rerank" in caller.scopes else None
+    return Match(candidate.id, candidate.score, candidate.metadata, candidate.code_index, code, candidate.bonus)
 
 
 def check_thresholds(manifest: Manifest) -> None:
-    """Raise BundleCorrupt unless the manifest has the thresholds that `decide` needs."""
+    """Raise BundleCorrupt unless the manifest has the thresholds that judge where no model can."""
     got = manifest.decision
     if not got.get("not_found_max_score", np.nan) <= got.get("found_min_score", np.nan):
         raise BundleCorrupt(
@@ -177,26 +192,33 @@ def check_thresholds(manifest: Manifest) -> None:
         )
 
 
-def cut_short(answer: Answer, found: Nearest) -> Answer:
-    """Return `answer` marked as partial. What was not searched might have held something: no 'not_found'."""
-    decision = Decision.UNSURE if answer.decision is Decision.NOT_FOUND else answer.decision
+def cut_short(answered: Answer, found: Nearest) -> Answer:
+    """Return the answer marked as partial. What was not searched might have held something: no 'not_found'."""
+    decision = Decision.UNSURE if answered.decision is Decision.NOT_FOUND else answered.decision
     # That nothing was found in a part says nothing about the whole.
-    reasons = found.gaps + (answer.reasons if found.hits else ())
-    return dataclasses.replace(answer, decision=decision, reasons=reasons, partial=True)
+    reasons = found.gaps + (answered.reasons if found.hits else ())
+    return dataclasses.replace(answered, decision=decision, reasons=reasons, partial=True)
 
 
-def out_of_time(query: Query, live: LiveGeneration, budget: Budget) -> Answer:
+def out_of_time(asked: Asked) -> Answer:
     """Return the partial answer of a query whose deadline fell before anything could be said."""
     return Answer(
-        request_id=query.request_id,
+        request_id=asked.query.request_id,
         decision=Decision.UNSURE,
-        reasons=(f"the deadline of {query.deadline_ms} ms fell before the search was done",),
+        reasons=(f"the deadline of {asked.query.deadline_ms} ms fell before the search was done",),
         partial=True,
-        versions=versions(live),
-        stages_ms=dict(budget.stages_ms),
+        versions=versions(asked),
+        stages_ms=dict(asked.budget.stages_ms),
     )
 
 
-def versions(live: LiveGeneration) -> dict[str, Any]:
-    """Return what answered: bundle, and the change log's position that the index stands at."""
-    return {"bundle": live.bundle.label, "index": str(live.indexes.seq)}
+def versions(asked: Asked, domain: str = "", skipped: Sequence[str] = ()) -> dict[str, str]:
+    """Return what answered: bundle, policy, the change log's position that the index stands at; where there is one, the kind
+    of thing that was asked about; and what was left out under pressure or for lack of time."""
+    answering = {
+        "bundle": asked.live.bundle.label,
+        "index": str(asked.live.indexes.seq),
+        "policy": asked.engine.policy.version,
+    }
+    said = {"domain": domain, "skipped": ",".join(skipped), "degraded": str(int(asked.level)) if asked.level else ""}
+    return {**answering, **{name: text for name, text in said.items() if text}}

@@ -30,6 +30,10 @@ class Budget:
         """Milliseconds left, infinite without a deadline, never below zero."""
         return float("inf") if self.total_ms is None else max(0.0, self.total_ms - self.spent_ms)
 
+    def end(self) -> None:
+        """Leave nothing of it: nobody waits for the result any more."""
+        self.total_ms = 0.0
+
     @property
     def exhausted(self) -> bool:
         return self.left_ms <= 0.0

@@ -49,6 +49,23 @@ COMMANDS: tuple[Command, ...] = (
     Command(("key", "add"), "sightline_cloud.commands.key_add", "cloud", "make an API key"),
     Command(("key", "list"), "sightline_cloud.commands.key_list", "cloud", "list API keys"),
     Command(("key", "revoke"), "sightline_cloud.commands.key_revoke", "cloud", "revoke an API key"),
+    Command(("key", "rotate"), "sightline_cloud.commands.key_rotate", "cloud", "give an API key a new secret"),
+    Command(("key", "limit"), "sightline_cloud.commands.key_limit", "cloud", "say how much an API key may ask"),
+    Command(("block", "add"), "sightline_cloud.commands.block_add", "cloud", "refuse uploads of a picture"),
+    Command(("block", "list"), "sightline_cloud.commands.block_list", "cloud", "list the blocked pictures"),
+    Command(("block", "remove"), "sightline_cloud.commands.block_remove", "cloud", "allow a picture again"),
+    Command(
+        ("policy", "check"), "sightline_cloud.commands.policy_check", "cloud", "check the policy of sensitive routing"
+    ),
+    Command(
+        ("policy", "show"), "sightline_cloud.commands.policy_show", "cloud", "show the policy of sensitive routing"
+    ),
+    Command(
+        ("decision", "observe"), "sightline_edge.commands.decision_observe", "", "note what photographs are sent as"
+    ),
+    Command(
+        ("decision", "calibrate"), "sightline_cloud.commands.decision_calibrate", "cloud", "fit found and not found"
+    ),
     Command(("query",), "sightline_edge.commands.query", "", "ask the service about a photograph"),
     Command(("pocket", "export"), "sightline_cloud.commands.pocket_export", "cloud", "write a device's offline index"),
     Command(
@@ -67,6 +84,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(("bench", "quality"), "sightline_bench.commands.quality", "bench", "measure recall on photographs"),
     Command(("bench", "edge"), "sightline_bench.commands.edge", "bench", "time the device path stage by stage"),
     Command(("bench", "retrieval"), "sightline_bench.commands.retrieval", "bench", "measure the index and its peers"),
+    Command(("bench", "load"), "sightline_bench.commands.load", "bench", "put the running service under load"),
     Command(("bench", "crops"), "sightline_bench.commands.crops", "bench", "measure what several crops gain"),
     Command(("bench", "frames"), "sightline_bench.commands.frames", "bench", "measure frame check and bursts"),
     Command(("bench", "answers"), "sightline_bench.commands.answers", "bench", "time answers on slow networks"),

@@ -4,20 +4,24 @@
     |-- InputError                  what the caller gave cannot be used
     |   |-- ImageUnreadable         not a picture, truncated, or a format that we do not read
     |   |-- ImageTooLarge           more pixels or bytes than the cap
+    |   |-- ImageBlocked            a picture that the service's operator does not take
     |   |-- ManifestInvalid         a catalogue manifest or folder that cannot be indexed
     |   |-- RecipeInvalid           an export recipe with unknown or impossible settings
     |   |-- ConfigInvalid           a setting out of range
+    |   |-- DecisionInvalid         a decision file that does not say what it should
     |   |-- FilterInvalid           a malformed filter, or one on a key that is not kept for filtering
     |   `-- TrainingDataTooSmall    too few photographs or classes to train on
     |-- ProtocolError               bytes on the wire that do not say what they should
     |   |-- BodyMalformed
     |   |-- BodyTooLarge
+    |   |-- BodyTooSlow             the body did not arrive in time
     |   |-- ProtocolUnknown         a protocol number that this side does not speak
     |   `-- VersionMismatch         query and index come from bundles that cannot meet
     |-- AccessError
     |   |-- KeyMissing
     |   |-- KeyUnknown
-    |   `-- ScopeMissing
+    |   |-- ScopeMissing
+    |   `-- OverKeyLimit            more codes, matches or filter values than the key may ask for
     |-- BundleError
     |   |-- BundleNotFound
     |   |-- BundleCorrupt           a file that does not hash to what the manifest says
@@ -30,7 +34,9 @@
     |   |   `-- CertificateRefused  the service's certificate is not one that this device trusts
     |   |-- ServiceTimeout
     |   |-- ServiceBusy
+    |   |   `-- RateLimited         more requests, or dearer ones, than the key or the address may send
     |   |-- ServiceNotReady
+    |   |-- CallerGone              whoever asked closed the connection: for the service's log
     |   |-- ShardsMissing           too few shards answered within the deadline
     |   |-- AnswerMalformed         the service's bytes are not an answer
     |   `-- ServiceFailed           the service failed inside; the details are in its log
@@ -40,6 +46,7 @@
     |   |-- ChangesPruned           the change log does not reach back that far any more
     |   `-- ItemNotFound
     |-- IndexFailed                 the vector index refused or failed
+    |   |-- NoEarlierSnapshot       nothing to roll back to
     |   `-- SnapshotCorrupt         an index file that does not hash to what its manifest says
     |-- PocketUnusable              a pocket index that is damaged, too large, of another format, or not the one a delta is for
     |-- ExtraMissing                an optional package is not installed
@@ -99,6 +106,12 @@ class ImageTooLarge(InputError):
     default_hint = "Scale the picture down; 1000 pixels on the long side are plenty."
 
 
+class ImageBlocked(InputError):
+    code = "E_IMAGE_BLOCKED"
+    http_status = 403
+    default_hint = "The operator's list decides: 'sightline block list'."
+
+
 class ManifestInvalid(InputError):
     code = "E_MANIFEST_INVALID"
     default_hint = "See 'sightline index add --help' for the columns of a manifest."
@@ -111,6 +124,11 @@ class RecipeInvalid(InputError):
 
 class ConfigInvalid(InputError):
     code = "E_CONFIG_INVALID"
+
+
+class DecisionInvalid(InputError):
+    code = "E_DECISION_INVALID"
+    default_hint = "Make it again: 'sightline decision calibrate'."
 
 
 class TrainingDataTooSmall(InputError):
@@ -134,6 +152,12 @@ class BodyMalformed(ProtocolError):
 class BodyTooLarge(ProtocolError):
     code = "E_BODY_TOO_LARGE"
     http_status = 413
+
+
+class BodyTooSlow(ProtocolError):
+    code = "E_BODY_TOO_SLOW"
+    http_status = 408
+    default_hint = "Send it again on a better network, or send less."
 
 
 class ProtocolUnknown(ProtocolError):
@@ -166,6 +190,11 @@ class KeyUnknown(AccessError):
 
 class ScopeMissing(AccessError):
     code = "E_SCOPE_MISSING"
+
+
+class OverKeyLimit(AccessError):
+    code = "E_OVER_KEY_LIMIT"
+    default_hint = "Ask for less, or have the key's limits raised: 'sightline key limit'."
 
 
 class BundleError(SightlineError):
@@ -231,10 +260,20 @@ class ServiceBusy(ServiceError):
     default_hint = "Try again after the time that Retry-After names."
 
 
+class RateLimited(ServiceBusy):
+    code = "E_RATE_LIMITED"
+    http_status = 429
+
+
 class ServiceNotReady(ServiceError):
     code = "E_SERVICE_NOT_READY"
     http_status = 503
     default_hint = "Wait until GET /readyz answers 200."
+
+
+class CallerGone(ServiceError):
+    code = "E_CALLER_GONE"
+    http_status = 499
 
 
 class ShardsMissing(ServiceError):
@@ -281,6 +320,12 @@ class ItemNotFound(StoreError):
 
 class IndexFailed(SightlineError):
     code = "E_INDEX_FAILED"
+
+
+class NoEarlierSnapshot(IndexFailed):
+    code = "E_NO_EARLIER_SNAPSHOT"
+    http_status = 409
+    default_hint = "'sightline index stats' shows the snapshots that there are."
 
 
 class SnapshotCorrupt(IndexFailed):

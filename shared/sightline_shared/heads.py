@@ -66,7 +66,7 @@ class Sensitive:
 
     def score(self, embedding: Vectors) -> float:
         """Return the score in [0, 1] of one `embedding` `(d,) float32`: a frame has one, and arrays would cost more."""
-        logit = float(self.weight @ embedding) + self.bias
+        logit = float(self.weight.dot(embedding)) + self.bias
         return 1 / (1 + math.exp(-min(60.0, max(-60.0, logit))))
 
     def scores(self, embeddings: Vectors) -> Vectors:

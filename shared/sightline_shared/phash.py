@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,16 +11,19 @@ ROWS, COLUMNS = 8, 9
 BITS = ROWS * (COLUMNS - 1)
 
 
-def dhash(tensor: NDArray[np.uint8]) -> int:
-    """Return the 64-bit difference hash of an `(s, s, 3) uint8` picture: is each cell brighter than its left neighbour?
+def dhash(light: NDArray[np.float32]) -> int:
+    """Return the 64-bit difference hash of a luma plane `(h, w) float32`: is each cell brighter than its left neighbour?
 
-    Cells are averages of luma over a grid of 8 x 9. Source: N. Krawetz, "Kind of Like That" (2013).
+    Cells are averages over a grid of 8 x 9. Source: N. Krawetz, "Kind of Like That" (2013).
     """
-    luma = tensor.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    height, width = luma.shape
-    rows, columns = np.arange(ROWS) * height // ROWS, np.arange(COLUMNS) * width // COLUMNS
-    cells = np.add.reduceat(np.add.reduceat(luma, rows, axis=0), columns, axis=1)
-    means = cells / np.diff(columns, append=width)
+    height, width = light.shape
+    rows, columns = (
+        [part * side // parts for part in range(parts + 1)] for side, parts in ((height, ROWS), (width, COLUMNS))
+    )
+    # Whole bands of rows are added up several times faster than by `reduceat`.
+    bands = [np.add.reduce(light[top:bottom]) for top, bottom in pairwise(rows)]
+    cells = np.add.reduceat(np.array(bands), columns[:-1], axis=1)
+    means = cells / np.array([right - left for left, right in pairwise(columns)])
     return int.from_bytes(np.packbits(means[:, 1:] > means[:, :-1]).tobytes(), "big")
 
 

@@ -3,13 +3,14 @@
 A file is a header of 48 bytes and a body:
 
     0    8 bytes    "SLPOCKET"
-    8    uint32     format, 1 (little-endian, as all numbers here)
+    8    uint32     format, 2 (little-endian, as all numbers here); files of format 1 are read too
     12   uint32     size of the body
     16   32 bytes   SHA-256 of the body
 
 The body is one msgpack map, see `Pocket.delta`. A delta is the same file in which only the rows that the device lacks come
 along; `pks` always names all rows of the result. Nothing is parsed before its digest fits, nothing is inflated past the
-size that it declares, and the result of a delta is compared with its own digest before it is used.
+size that it declares, and the result of a delta is compared with its own digest before it is used. The formats differ in
+how they write the texts (`pocket_columns`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,25 +30,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_shared.errors import PocketUnusable
+from sightline_shared.pocket_columns import (
+    LEVEL,
+    MAX_CELLS_BYTES,
+    Column,
+    inflated,
+    joined,
+    pack_column,
+    read_columns,
+    size_bytes,
+    split,
+)
 from sightline_shared.protocol import CODE_SIZES
 from sightline_shared.versions import PAIRING_BYTES
 
-FORMAT = 1
+FORMAT = 2
+READ_FORMATS = (1, 2)
 MAGIC = b"SLPOCKET"
 HEADER = struct.Struct("<8sII32s")
 MAX_ITEMS = 40_000
 MAX_FILE_BYTES = 4 * 1024 * 1024
-MAX_CELLS_BYTES = 8 * 1024 * 1024
-# A text of 200 characters as JSON, were they all escaped.
-MAX_CELL_BYTES = 1202
 MAX_KEYS = 64
 MAX_TEXT_CHARS = 200
 CATALOGUE_BYTES = 16
-LEVEL = 9
 
 Pks = NDArray[np.int64]
 Codes = NDArray[np.uint8]
-Column = tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Pocket:
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 over pks, codes and cells: equal rows have equal digests, however they came about."""
-        return hashlib.sha256(self.pks.astype("<i8").tobytes() + self.codes.tobytes() + _joined(self.columns)).digest()
+        return hashlib.sha256(self.pks.astype("<i8").tobytes() + self.codes.tobytes() + joined(self.columns)).digest()
 
     def to_bytes(self) -> bytes:
         """Return the whole file; raises PocketUnusable when it would be larger than devices take."""
@@ -97,7 +104,8 @@ class Pocket:
     def delta(self, sent: NDArray[np.bool_]) -> bytes:
         """Return the file with the rows `sent` `(n,) bool` only; raises PocketUnusable when it would be too large."""
         rows = np.flatnonzero(sent).tolist()
-        cells = _joined([[column[row] for row in rows] for column in self.columns])
+        cells = [[column[row] for row in rows] for column in self.columns]
+        packed = [pack_column(column) for column in cells]
         own = self.identity
         body: bytes = msgpack.packb(
             {
@@ -113,12 +121,11 @@ class Pocket:
                 "pks": zlib.compress(np.diff(self.pks, prepend=0).astype("<i8").tobytes(), LEVEL),
                 "sent": zlib.compress(np.packbits(sent, bitorder="little").tobytes(), LEVEL),
                 "codes": self.codes[rows].tobytes(),
-                "cells": zlib.compress(cells, LEVEL),
-                "cells_bytes": len(cells),
+                "columns": packed,
             }
         )
         data = HEADER.pack(MAGIC, FORMAT, len(body), hashlib.sha256(body).digest()) + body
-        if len(self.pks) > MAX_ITEMS or len(data) > MAX_FILE_BYTES or len(cells) > MAX_CELLS_BYTES:
+        if len(self.pks) > MAX_ITEMS or len(data) > MAX_FILE_BYTES or size_bytes(packed, cells) > MAX_CELLS_BYTES:
             raise PocketUnusable(
                 f"pocket index: expected at most {MAX_ITEMS} items in {MAX_FILE_BYTES} bytes, got {len(self.pks)} items in "
                 f"{len(data)} bytes.",
@@ -177,19 +184,18 @@ class Part:
     @classmethod
     def from_bytes(cls, data: bytes) -> Part:
         """Read a file or a delta; raises PocketUnusable for anything but a whole and sound one."""
-        body = _verified(data)
+        number, body = _verified(data)
         try:
-            fields = msgpack.unpackb(body, max_array_len=MAX_KEYS, max_map_len=MAX_KEYS)
+            fields = msgpack.unpackb(body, max_array_len=MAX_KEYS + 2, max_map_len=MAX_KEYS)
             count, size = _number(fields["count"], MAX_ITEMS), fields["code_size"]
             if size not in CODE_SIZES:
                 raise ValueError(f"codes of {size!r:.40} bytes")
-            pks = np.cumsum(np.frombuffer(_inflated(fields["pks"], 8 * count), "<i8")).astype(np.int64)
+            pks = np.cumsum(np.frombuffer(inflated(fields["pks"], 8 * count), "<i8")).astype(np.int64)
             # No differences: those may wrap around.
             if count and (pks[0] < 0 or (pks[1:] <= pks[:-1]).any()):
                 raise ValueError("pks that do not ascend")
-            bits = np.frombuffer(_inflated(fields["sent"], -(-count // 8)), np.uint8)
+            bits = np.frombuffer(inflated(fields["sent"], -(-count // 8)), np.uint8)
             sent = np.unpackbits(bits, count=count, bitorder="little").astype(bool)
-            cells = _inflated(fields["cells"], _number(fields["cells_bytes"], MAX_CELLS_BYTES))
             identity, rows = _identity(fields), int(sent.sum())
             return cls(
                 identity=identity,
@@ -199,7 +205,7 @@ class Part:
                 pks=pks,
                 sent=sent,
                 codes=np.frombuffer(fields["codes"], np.uint8).reshape(rows, size),
-                columns=_columns(cells, rows, identity.columns),
+                columns=_columns(fields, number, rows, identity.columns),
             )
         except (ValueError, KeyError, TypeError, RecursionError, zlib.error, msgpack.UnpackException) as error:
             raise PocketUnusable(f"pocket index: expected its fields, got {error!r:.200}.") from error
@@ -231,46 +237,30 @@ def write(path: Path, data: bytes) -> None:
         raise PocketUnusable(f"{path}: expected to write the pocket index, got '{error.strerror}'.") from error
 
 
-def _verified(data: bytes) -> bytes:
-    """Return the body of a file whose size and digest are those of its header."""
+def _verified(data: bytes) -> tuple[int, bytes]:
+    """Return the format and the body of a file whose size and digest are those of its header."""
     if len(data) > MAX_FILE_BYTES:
         raise PocketUnusable(f"pocket index: expected at most {MAX_FILE_BYTES} bytes, got more.")
     if len(data) < HEADER.size or not data.startswith(MAGIC):
         raise PocketUnusable(f"pocket index: expected a file that begins with {MAGIC!r}, got {data[:8]!r}.")
     _, version, size, digest = HEADER.unpack_from(data)
-    if version != FORMAT:
+    if version not in READ_FORMATS:
         raise PocketUnusable(
-            f"pocket index: expected format {FORMAT}, got {version}.", hint="Upgrade the older of SDK and service."
+            f"pocket index: expected format {' or '.join(map(str, READ_FORMATS))}, got {version}.",
+            hint="Upgrade the older of SDK and service.",
         )
     body = data[HEADER.size :]
     if len(body) != size:
         raise PocketUnusable(f"pocket index: expected a body of {size} bytes, got {len(body)}.")
     if hashlib.sha256(body).digest() != digest:
         raise PocketUnusable("pocket index: expected a body of its header's SHA-256, got another one.")
-    return body
+    return version, body
 
 
-def _inflated(data: bytes, size_bytes: int) -> bytes:
-    """Return the `size_bytes` bytes that `data` is compressed from; never makes more of them."""
-    unpacker = zlib.decompressobj()
-    inflated = unpacker.decompress(data, size_bytes + 1)
-    if len(inflated) != size_bytes or not unpacker.eof:
-        raise ValueError(f"expected {size_bytes} bytes when inflated, got others")
-    return inflated
-
-
-def _columns(text: bytes, rows: int, columns: int) -> tuple[Column, ...]:
-    if text.count(b"\n") != rows * columns or (text and not text.endswith(b"\n")):
-        raise ValueError(f"expected {columns} columns of {rows} cells")
-    cells = text.split(b"\n")[:-1]
-    if cells and max(map(len, cells)) > MAX_CELL_BYTES:
-        raise ValueError(f"a cell of more than {MAX_CELL_BYTES} bytes")
-    return tuple(tuple(cells[rows * column : rows * (column + 1)]) for column in range(columns))
-
-
-def _joined(columns: Sequence[Sequence[bytes]]) -> bytes:
-    """Return all cells, column by column, each with an end of line."""
-    return b"".join(cell + b"\n" for column in columns for cell in column)
+def _columns(fields: dict[str, Any], number: int, rows: int, count: int) -> tuple[Column, ...]:
+    if number > 1:
+        return read_columns(fields["columns"], count, rows)
+    return split(inflated(fields["cells"], _number(fields["cells_bytes"], MAX_CELLS_BYTES)), rows, count)
 
 
 def _identity(fields: dict[str, Any]) -> Identity:

@@ -30,6 +30,7 @@ MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 32 * 1024 * 1024
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_ASPECT = 4 / 3
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # A JPEG is decoded at a reduced scale (1/2, 1/4, 1/8) while both its sides stay at least this long: twice what the
 # shipped student sees, so that step 3 still has whole blocks to average.
 DRAFT_SIDE = 384
@@ -89,6 +90,11 @@ def to_tensor(image: Image.Image, size: int) -> NDArray[np.uint8]:
         if image.size != target:
             image = image.resize(target, Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8)
+
+
+def luma(tensor: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the luma `(h, w) float32` of `(h, w, 3) uint8` pixels, 0 to 255: (299 R + 587 G + 114 B) / 1000."""
+    return np.asarray(tensor @ LUMA, np.float32)
 
 
 def _read_file(path: Path) -> bytes:

@@ -83,7 +83,8 @@ class Match:
     """One item: `score` is the cosine similarity in [-1, 1], `code_index` the query code that found it.
 
     `code` is the item's own code, present for API keys with the rerank scope, so that the device can score it
-    with its float query.
+    with its float query. `bonus`, in cosine units, is what the service's ranking adds to the score for the item's metadata:
+    matches come in the order of the sum.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Match:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     code_index: int = 0
     code: bytes | None = None
+    bonus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,9 @@ def unpack_query(data: bytes) -> Query:
             gate_scores=tuple(byte / 255 for byte in _typed(fields, 7, bytes, b"")),
             where=_unpack_where(fields),
             text=_under(fields, 9, str, "", TEXT_PROTOCOL, "a text"),
-            sensitive_scores=tuple(byte / 255 for byte in _under(fields, 10, bytes, b"", TEXT_PROTOCOL, "sensitive scores")),
+            sensitive_scores=tuple(
+                byte / 255 for byte in _under(fields, 10, bytes, b"", TEXT_PROTOCOL, "sensitive scores")
+            ),
         )
     except KeyError as error:
         raise BodyMalformed(f"request body: expected key {error}, got keys {sorted(map(str, fields))}.") from error
@@ -351,7 +355,8 @@ def _string_map(values: dict[Any, Any], kind: type[Any]) -> dict[str, Any]:
 
 
 def _pack_match(match: Match) -> list[Any]:
-    return [match.id, float(match.score), match.code_index, dict(match.metadata), match.code]
+    row = [match.id, float(match.score), match.code_index, dict(match.metadata), match.code]
+    return [*row, float(match.bonus)] if match.bonus else row
 
 
 def _unpack_match(row: Any) -> Match:
@@ -363,4 +368,5 @@ def _unpack_match(row: Any) -> Match:
         raise BodyMalformed("match: expected a string id, an integer code index and a metadata map.")
     if not isinstance(score, float) or not math.isfinite(score) or not isinstance(code, bytes | None):
         raise BodyMalformed("match: expected a finite score and code bytes or nil.")
-    return Match(id=item_id, score=score, metadata=metadata, code_index=code_index, code=code)
+    bonus = row[5] if len(row) > 5 and isinstance(row[5], float) and math.isfinite(row[5]) else 0.0
+    return Match(item_id, score, metadata, code_index, code, bonus)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 from sightline_shared.errors import VersionMismatch
 
@@ -23,7 +24,7 @@ class Pairing:
     space: str
     codec_sha256: str
 
-    @property
+    @cached_property
     def id(self) -> bytes:
         """The 8 bytes that travel in a query: the head of SHA-256 over space, newline, codec digest."""
         return hashlib.sha256(f"{self.space}\n{self.codec_sha256}".encode()).digest()[:PAIRING_BYTES]

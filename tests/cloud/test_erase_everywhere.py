@@ -28,7 +28,7 @@ PKS = (1051, 1061)
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory) -> Bundle:
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "second", seed=5)
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "second", seed=5, sensitive=True)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_the_running_service_erases_from_what_answers_and_from_the_cache(
         key = service.engine.keys.add("operator", scopes=("admin",))
         question = Question("default", tiny.pairing.id, (bytes(64),), 5, Where())
         service.engine.cache.put(question, (1,), ())
-        words = ["index", "erase", *VICTIMS, "--url", service.url, "--api-key", key]
+        words = ["index", "erase", *VICTIMS, "--url", service.admin_url, "--api-key", key]
         assert main([*words, "--json"]) == 0
         receipt = json.loads(capsys.readouterr().out)
         assert receipt["content"]["erased"]["caches"] == ["result cache: 1 answers of the tenant dropped"]

@@ -40,7 +40,11 @@ def test_only_items_that_pass_are_found_and_all_of_them(shop) -> None:
 def test_a_filter_that_nothing_passes_says_so(shop) -> None:
     with shop.client() as client:
         answer = client.search(picture(4), where={"colour": "purple"})
-    assert (answer.outcome, answer.matches, answer.reasons) == (Outcome.NOT_FOUND, (), ("no item passes the filter",))
+    assert (answer.outcome, answer.matches, answer.reasons) == (
+        Outcome.NOT_FOUND,
+        (),
+        ("filter_passes_nothing: no item passes the filter",),
+    )
 
 
 def test_kinds_do_not_meet_over_the_wire(shop) -> None:

@@ -22,7 +22,7 @@ from sightline_shared.protocol import Query, pack_query
 @pytest.fixture(scope="module")
 def second_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "second"
-    make_tiny_bundle(folder, seed=5)
+    make_tiny_bundle(folder, seed=5, sensitive=True)
     return folder
 
 
@@ -96,7 +96,7 @@ def test_the_version_page_lists_what_is_live_and_the_doctor_takes_any_of_it(
     with service.http(None) as http:
         page = http.get("/v1/version").json()
         ready = http.get("/readyz").json()
-    assert page["pairing_id"] == tiny.pairing.id.hex() and page["protocols"] == [1, 2]
+    assert page["pairing_id"] == tiny.pairing.id.hex() and page["protocols"] == [1, 2, 3]
     assert [each["pairing_id"] for each in page["generations"]] == [tiny.pairing.id.hex(), second.pairing.id.hex()]
     assert ready == {"ok": True, "index": 0}
     service.add(1)

@@ -54,7 +54,7 @@ def serve(folder: Path, tiny: Bundle):
         running.append(EmbeddedService(read_settings(folder, **settings), tiny).start())
         engine = running[-1].engine
         key = engine.keys.add(f"operator{len(engine.keys.list())}", scopes=("search", "rerank", "write", "admin"))
-        return Service(running[-1].url, engine, Device.load(tiny), key)
+        return Service(running[-1].url, engine, Device.load(tiny), key, running[-1].admin_url)
 
     begin.stop = lambda: [running.pop().stop() for _ in range(len(running))]  # type: ignore[attr-defined]
     yield begin
@@ -89,7 +89,7 @@ def test_build_compact_and_rollback_by_command_lose_nothing(sightline, folder: P
     assert [line["answers"] for line in stats["snapshots"]] == [True, False]
     assert sightline("index", "verify") == (0, {"ok": True, "problems": []})
     again, refused = sightline("index", "rollback")
-    assert (again, refused["error"]["code"]) == (1, "E_INDEX_FAILED")
+    assert (again, refused["error"]["code"]) == (1, "E_NO_EARLIER_SNAPSHOT")
 
 
 def test_promote_says_what_a_budget_would_hold(sightline, folder: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_running_service_does_it_for_the_keys_tenant(serve, capsys) -> None:
     service.engine.catch_up()
 
     def ask(verb: str, *words: str) -> dict:
-        status = main(["index", verb, *words, "--url", service.url, "--api-key", service.key, "--json"])
+        status = main(["index", verb, *words, "--url", service.admin_url, "--api-key", service.key, "--json"])
         got = json.loads(capsys.readouterr().out)
         assert status == 0, got
         return got
@@ -157,7 +157,7 @@ def test_the_running_service_does_it_for_the_keys_tenant(serve, capsys) -> None:
     assert nearest(service.engine, 7) == 8
     stats = ask("stats")
     assert stats["indexes"][0]["ram_probes"] > 0 and {"hits", "misses"} <= set(stats["cache"])
-    assert main(["index", "stats", "--url", service.url, "--api-key", service.key]) == 0
+    assert main(["index", "stats", "--url", service.admin_url, "--api-key", service.key]) == 0
     assert "lists in RAM" in capsys.readouterr().out
 
 
@@ -166,12 +166,12 @@ def test_an_operators_endpoints_need_the_scope_and_keep_to_the_tenant(serve, cap
     plain = service.engine.keys.add("plain")
     other = service.engine.keys.add("other", tenant="shop-2", scopes=("admin",))
     posts = ("build", "compact", "promote", "rollback", "verify", "erase")
-    with service.http(plain) as http:
+    with service.operator(plain) as http:
         refused = [http.get("/v1/admin/stats"), *(http.post(f"/v1/admin/{verb}") for verb in posts)]
         assert {response.json()["code"] for response in refused} == {"E_SCOPE_MISSING"}
-    with service.http(None) as http:
+    with service.operator(None) as http:
         assert http.post("/v1/admin/compact").status_code == 401
-    with service.http(other) as http:
+    with service.operator(other) as http:
         assert http.get("/v1/admin/stats").json()["indexes"] == []
         unknown = http.post("/v1/admin/compact")
         assert unknown.status_code == 400 and "default" not in unknown.text
@@ -179,9 +179,9 @@ def test_an_operators_endpoints_need_the_scope_and_keep_to_the_tenant(serve, cap
         assert gone["found"] == [] and gone["unknown"] == ["crowd/1"]
     assert service.engine.store.counts() == {"default": COUNT}
     for body in (b"", b"[]", b'{"ids": []}', b'{"ids": [1]}', b'{"ids": "crowd/1"}', b"[" * 100_000):
-        with service.http() as http:
+        with service.operator() as http:
             assert http.post("/v1/admin/erase", content=body).json()["code"] == "E_BODY_MALFORMED"
-    words = ["index", "compact", "--url", service.url, "--api-key", service.key, "--tenant", "shop-2", "--json"]
+    words = ["index", "compact", "--url", service.admin_url, "--api-key", service.key, "--tenant", "shop-2", "--json"]
     assert main(words) == 1
     assert "the key names the tenant" in json.loads(capsys.readouterr().out)["error"]["message"]
 

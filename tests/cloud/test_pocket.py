@@ -364,7 +364,7 @@ def test_a_key_without_both_scopes_gets_nothing(service: Service) -> None:
 def test_an_erased_item_is_in_nothing_that_the_service_keeps(service: Service) -> None:
     pairing, operator = service.device.bundle.pairing.id.hex(), service.new_key("operator", "default", "admin")
     whole = get(service, pairing=pairing)
-    with service.http(operator) as http:
+    with service.operator(operator) as http:
         receipt = http.post("/v1/admin/erase", json={"ids": ["item/3"]}, timeout=60).json()
     assert receipt["content"]["erased"]["pockets"] == ["pocket indexes: 1 of the tenant dropped"]
     have = Part.from_bytes(whole.content).version

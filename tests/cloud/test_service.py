@@ -37,7 +37,7 @@ def test_an_item_unlike_everything_is_not_found_and_says_why(service) -> None:
 def test_an_empty_catalogue_says_so(start) -> None:
     with start().client() as client:
         answer = client.search(picture(1))
-    assert answer.outcome is Outcome.NOT_FOUND and answer.reasons == ("the catalogue is empty",)
+    assert answer.outcome is Outcome.NOT_FOUND and answer.reasons == ("catalogue_empty: the catalogue is empty",)
 
 
 def test_an_added_item_is_findable_when_the_call_returns_and_a_removed_one_is_not(service) -> None:

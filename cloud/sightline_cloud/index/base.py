@@ -44,11 +44,11 @@ class Index(Protocol):
         """Remove items; returns how many were there."""
         ...
 
-    def search(self, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
+    def search(self, queries: Vectors, k: int, where: Where | None = None, effort: float = 1.0) -> tuple[Vectors, Ids]:
         """Return cosines and pks `(q, k)` of the nearest items to `queries` `(q, d) float32`, best first.
 
         pk -1 with cosine -inf fills places without an item: as many as there are are found, up to k, however few
-        `where` lets pass. Raises FilterInvalid for a key that is not kept.
+        `where` lets pass. `effort`: the share of its usual lists and candidates that an inexact index looks at. Raises FilterInvalid for a key that is not kept.
         """
         ...
 
@@ -70,23 +70,14 @@ class ReadWriteLock:
     """Many readers or one writer: faiss is safe for searches side by side, not beside a change."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.Lock())
         self._readers = 0
         self._writers_waiting = 0
         self._writing = False
+        self._reading = _Reading(self)
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self._condition:
-            # A waiting writer goes first, so that a steady stream of queries cannot starve it.
-            self._condition.wait_for(lambda: not self._writing and not self._writers_waiting)
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._readers -= 1
-                self._condition.notify_all()
+    def reading(self) -> _Reading:
+        return self._reading
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -101,3 +92,25 @@ class ReadWriteLock:
             with self._condition:
                 self._writing = False
                 self._condition.notify_all()
+
+
+class _Reading:
+    """A reader's hold: a class of its own since a generator would take as long as all the rest of it."""
+
+    def __init__(self, lock: ReadWriteLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        lock = self._lock
+        with lock._condition:
+            # A waiting writer goes first, so that a steady stream of queries cannot starve it.
+            while lock._writing or lock._writers_waiting:
+                lock._condition.wait()
+            lock._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        lock = self._lock
+        with lock._condition:
+            lock._readers -= 1
+            if not lock._readers:
+                lock._condition.notify_all()

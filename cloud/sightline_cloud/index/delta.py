@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import faiss
 
 from sightline_cloud.index.base import Ids, Vectors
+from sightline_cloud.index.calls import Parameters, nearest
 from sightline_cloud.index.flat import FlatIndex
 from sightline_cloud.index.marks import Allowed
 
@@ -29,6 +30,7 @@ class DeltaIndex(FlatIndex):
     def __init__(self, dim: int, filter_keys: Iterable[str]) -> None:
         self._graph = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_fp16, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
         self._graph.is_trained = True
+        self._parameters = Parameters(faiss.SearchParametersHNSW, "efSearch")
         super().__init__(dim, filter_keys)
 
     def _storage(self, dim: int) -> faiss.Index:
@@ -40,9 +42,9 @@ class DeltaIndex(FlatIndex):
     def _nearest(self, queries: Vectors, k: int, allowed: Allowed) -> tuple[Vectors, Ids]:
         if len(self._ids) <= EXACT_ROWS or allowed.count < MIN_SHARE * len(self._ids):
             return super()._nearest(queries, k, allowed)
-        parameters = faiss.SearchParametersHNSW(efSearch=max(EF_SEARCH, k), sel=allowed.selector)
-        cosines, rows = self._graph.search(queries, k, params=parameters)
-        if (rows[:, min(k, allowed.count) - 1] < 0).any():
+        parameters = self._parameters.of(max(EF_SEARCH, k), allowed.selector)
+        cosines, rows = nearest(self._graph, queries, k, parameters)
+        if -1 in rows[:, min(k, allowed.count) - 1].tolist():
             return super()._nearest(queries, k, allowed)
         return cosines, rows
 

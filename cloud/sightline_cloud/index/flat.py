@@ -10,6 +10,7 @@ import numpy as np
 
 from sightline_cloud.catalog.feed import Rows
 from sightline_cloud.index.base import Ids, ReadWriteLock, Vectors, nothing
+from sightline_cloud.index.calls import nearest
 from sightline_cloud.index.filters import Postings
 from sightline_cloud.index.idmap import GrowingIds
 from sightline_cloud.index.marks import Allowed, Marks
@@ -44,13 +45,14 @@ class FlatIndex:
     def remove(self, pks: Sequence[int]) -> int:
         return self._marks.remove(_present(self._ids.rows_of(pks)))
 
-    def search(self, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
+    def search(self, queries: Vectors, k: int, where: Where | None = None, effort: float = 1.0) -> tuple[Vectors, Ids]:
         with self._lock.reading():
             allowed = self._marks.allowed(where)
             if not allowed.count:
                 return nothing(len(queries), k)
             cosines, rows = self._nearest(np.ascontiguousarray(queries, np.float32), k, allowed)
-            cosines[rows < 0] = -np.inf
+            if -1 in rows[:, -1].tolist():
+                cosines[rows < 0] = -np.inf
             return cosines, self._ids.pks_of(rows)
 
     def pks(self) -> Ids:
@@ -78,8 +80,7 @@ class FlatIndex:
     def _nearest(self, queries: Vectors, k: int, allowed: Allowed) -> tuple[Vectors, Ids]:
         """Return cosines and rows `(q, k)`."""
         parameters = faiss.SearchParameters(sel=allowed.selector) if allowed.selector else None
-        cosines, rows = self._vectors.search(queries, k, params=parameters)
-        return cosines, rows
+        return nearest(self._vectors, queries, k, parameters)
 
     def _row_bytes(self) -> int:
         return 2 * int(self._vectors.d)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sightline_cloud.index.ahead import Ahead
 from sightline_cloud.index.base import Ids
 
 
@@ -23,6 +24,10 @@ class SortedIds:
     def pks_of(self, rows: Ids) -> Ids:
         """Return the pks `(n,)` of `rows` `(n,)`, all at least 0."""
         return self.all.take(rows)
+
+    def ask_for(self, rows: Ids, ahead: Ahead) -> None:
+        """Have the pks of `rows` `(n,)` read from the SSD side by side."""
+        ahead.ask(self.all.ctypes.data + rows * self.all.itemsize, self.all.itemsize)
 
     def rows_of(self, pks: Sequence[int]) -> Ids:
         """Return the rows `(n,)` of `pks`, -1 for those that are not here."""

@@ -70,7 +70,7 @@ class MainIndex:
         found = self._ids.rows_of(pks)
         return self._marks.remove(found[found >= 0].tolist())
 
-    def search(self, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
+    def search(self, queries: Vectors, k: int, where: Where | None = None, effort: float = 1.0) -> tuple[Vectors, Ids]:
         """Return cosines and pks `(q, k)`; see `base.Index`."""
         allowed = self._marks.allowed(where)
         if not allowed.count:
@@ -78,28 +78,30 @@ class MainIndex:
         if allowed.rows is not None and allowed.count <= EXACT_ROWS:
             candidates = np.broadcast_to(row_numbers(allowed.rows), (len(queries), allowed.count))
         else:
-            candidates = self._candidates(queries, k, allowed)
+            candidates = self._candidates(queries, k, allowed, effort)
         cosines, pks = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         for number, (query, found) in enumerate(zip(queries, candidates, strict=True)):
             if found[-1] < 0:
                 found = found[found >= 0]
             own = self._reranker.cosines(query, found)
             best = (-own).argsort(kind="stable")[:k]
-            count = len(best)
-            cosines[number, :count], pks[number, :count] = own.take(best), self._ids.pks_of(found.take(best))
+            rows, count = found.take(best), len(best)
+            if self._reranker.ahead.asking:  # where the vectors are not in memory, the pks may not be
+                self._ids.ask_for(rows, self._reranker.ahead)
+            cosines[number, :count], pks[number, :count] = own.take(best), self._ids.pks_of(rows)
             if count < k:
                 cosines[number, count:], pks[number, count:] = -np.inf, -1
         return cosines, pks
 
-    def _candidates(self, queries: Vectors, k: int, allowed: Allowed) -> Ids:
+    def _candidates(self, queries: Vectors, k: int, allowed: Allowed, effort: float) -> Ids:
         """Return rows `(q, n)`, best code first: at least min(k, matches) of them, then -1."""
         placed = np.ascontiguousarray((queries - self._mean) @ self._matrix.T, np.float32)
         # One read of the reference: tiering may put another one in its place.
         lists = self._lists
-        wanted = max(k, self._rescore)
+        wanted = max(k, round(self._rescore * effort))
         needed = min(wanted, allowed.count)
         # In so many lists that as many rows are met as without a filter; more when what passes it lies elsewhere.
-        nprobe = self._nprobe * len(self._ids) // allowed.count
+        nprobe = max(1, round(self._nprobe * effort)) * len(self._ids) // allowed.count
         while True:
             nprobe = min(lists.count, nprobe)
             rows, numbers = lists.search(placed, nprobe, wanted, allowed.selector)

@@ -9,6 +9,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_cloud.index.ahead import Ahead, waits
 from sightline_cloud.index.base import Ids, Vectors
 from sightline_cloud.index.calls import Parameters, nearest
 from sightline_shared.errors import SnapshotCorrupt
@@ -34,7 +35,7 @@ class Lists:
         `hot` says which are to be in RAM: all, none, or one by one `(lists,)`. The others take next to none of it.
         """
         in_ram = bool(np.all(hot))
-        self._index = read_index(path, 0 if in_ram else faiss.IO_FLAG_MMAP_IFC)
+        self._index = read_index(path) if in_ram else _mapped_index(path)
         self._quantizer = faiss.downcast_index(self._index.quantizer)
         self._quantizer.hnsw.efSearch = COARSE_EF_SEARCH
         self._centroids = faiss.downcast_index(self._quantizer.storage)
@@ -47,6 +48,7 @@ class Lists:
         self._parameters = Parameters(faiss.SearchParametersIVF, "nprobe")
         # A prefetch starts threads that cost more than what they save.
         self._index.parallel_mode = 0
+        self._pieces = None if in_ram else _Pieces(self._index.invlists, self.sizes * self.row_bytes)
         if not in_ram and self.hot.any():
             self._move_to_ram()
 
@@ -85,6 +87,19 @@ class Lists:
         """
         nearby = self._quantizer if nprobe <= EXACT_COARSE_SHARE * self.count else self._centroids
         distances, numbers = nearest(nearby, queries, nprobe)
+        if self._pieces is None:
+            return self._look_into(queries, distances, numbers, wanted, selector), numbers
+        if self._pieces.ahead.asking:
+            self._pieces.look(numbers[(numbers >= 0) & ~self.hot[numbers]])
+        before = waits()
+        rows = self._look_into(queries, distances, numbers, wanted, selector)
+        if waits() > before:
+            self._pieces.ahead.asking = True
+        return rows, numbers
+
+    def _look_into(
+        self, queries: Vectors, distances: Vectors, numbers: Ids, wanted: int, selector: faiss.IDSelector | None
+    ) -> Ids:
         count = len(queries)
         scores, rows = np.empty((count, wanted), np.float32), np.empty((count, wanted), np.int64)
         pointer = faiss.swig_ptr
@@ -97,10 +112,10 @@ class Lists:
             pointer(scores),
             pointer(rows),
             False,
-            self._parameters.of(nprobe, selector),
+            self._parameters.of(numbers.shape[1], selector),
             None,
         )
-        return rows, numbers
+        return rows
 
     @property
     def ram_bytes(self) -> int:
@@ -110,6 +125,34 @@ class Lists:
     @property
     def coarse_bytes(self) -> int:
         return self.count * (4 * int(self._index.d) + 4 * int(self._quantizer.hnsw.nb_neighbors(0)))
+
+
+class _Pieces:
+    """Where in the mapped file each list is: its codes, and its row numbers after them."""
+
+    def __init__(self, lists: faiss.InvertedLists, bytes_by_list: NDArray[np.int64]) -> None:
+        count = len(bytes_by_list)
+        self._addresses = np.fromiter((int(lists.get_codes(number)) for number in range(count)), np.int64, count)
+        self._bytes = bytes_by_list
+        self.ahead = Ahead()
+
+    def look(self, numbers: Ids) -> None:
+        """Have these lists `(n,)` read from the SSD side by side, as far as they have to be."""
+        there = numbers[self._bytes[numbers] > 0]
+        self.ahead.look(self._addresses[there], self._bytes[there])
+
+
+def _mapped_index(path: Path) -> faiss.IndexIVF:
+    """Read an index whose lists stay on the SSD, centroids and their graph in RAM: a search goes all over those."""
+    index = read_index(path, faiss.IO_FLAG_MMAP_IFC)
+    graph = faiss.downcast_index(index.quantizer)
+    for holder, name in ((faiss.downcast_index(graph.storage), "codes"), (graph.hnsw, "neighbors")):
+        mapped = getattr(holder, name)
+        copied = type(mapped)()
+        copied.resize(mapped.size())
+        faiss.memcpy(copied.data(), mapped.data(), mapped.byte_size())
+        setattr(holder, name, copied)
+    return index
 
 
 def read_index(path: Path, flags: int = 0) -> faiss.IndexIVF:

@@ -27,7 +27,7 @@ from sightline_cloud.index.tiers import TieredIndex
 from sightline_cloud.logs import log
 from sightline_cloud.settings import Settings
 from sightline_shared.codec import Codec
-from sightline_shared.errors import ChangesPruned, IndexFailed, SnapshotCorrupt
+from sightline_shared.errors import ChangesPruned, IndexFailed, NoEarlierSnapshot, SnapshotCorrupt
 from sightline_shared.where import Where
 
 CHANGES_AT_ONCE = 10_000
@@ -74,8 +74,15 @@ class TenantIndexes:
         """Return a number that grows after every change of what the tenant's index answers; 0 before the first."""
         return self._versions.get(tenant, 0)
 
-    def search(self, tenant: str, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
-        """Return cosines and pks `(q, k)` among the tenant's items; pk -1 where there is none.
+    def kind(self, tenant: str) -> str:
+        """Return what kind of index the tenant has: "none" before its first item."""
+        live = self._live.get(tenant)
+        return live.index.kind if live else "none"
+
+    def search(
+        self, tenant: str, queries: Vectors, k: int, where: Where | None = None, effort: float = 1.0
+    ) -> tuple[Vectors, Ids]:
+        """Return cosines and pks `(q, k)` among the tenant's items; pk -1 where there is none. `effort`: see `base.Index`.
 
         Raises FilterInvalid, IndexFailed.
         """
@@ -83,7 +90,7 @@ class TenantIndexes:
         # The setting belongs to the calling thread; one query, one core.
         faiss.omp_set_num_threads(1)
         try:
-            return (live.index if live else self._none).search(queries, k, where or None)
+            return (live.index if live else self._none).search(queries, k, where or None, effort)
         except RuntimeError as error:  # what faiss raises
             raise IndexFailed(f"the index of tenant '{tenant}' failed: {str(error).splitlines()[-1]}") from error
 
@@ -131,14 +138,16 @@ class TenantIndexes:
     def rollback(self, tenant: str) -> str:
         """Have the snapshot before the one that answers answer, with all changes since; returns its name.
 
-        Raises IndexFailed when there is none, SnapshotCorrupt when it is damaged, and ChangesPruned when the change log
+        Raises NoEarlierSnapshot, SnapshotCorrupt when it is damaged, and ChangesPruned when the change log
         does not reach back to it; then all stays as it is.
         """
         with self._remaking:
             snapshots = self.workshop.snapshots(tenant)
             older = [name for name in snapshots.names() if name < (snapshots.current() or "")]
             if not older:
-                raise IndexFailed(f"rollback: expected a snapshot of '{tenant}' before the one that answers, got none.")
+                raise NoEarlierSnapshot(
+                    f"rollback: expected a snapshot of '{tenant}' before the one that answers, got none."
+                )
             fresh = self.workshop.open(tenant, older[-1])
             self._follow_alone(tenant, fresh)
             snapshots.point_to(older[-1])

@@ -38,8 +38,8 @@ class TieredIndex:
     def remove(self, pks: Sequence[int]) -> int:
         return self.main.remove(pks) + self.delta.remove(pks)
 
-    def search(self, queries: Vectors, k: int, where: Where | None = None) -> tuple[Vectors, Ids]:
-        found = self.main.search(queries, k, where)
+    def search(self, queries: Vectors, k: int, where: Where | None = None, effort: float = 1.0) -> tuple[Vectors, Ids]:
+        found = self.main.search(queries, k, where, effort)
         return merge([found, self.delta.search(queries, k, where)], k) if len(self.delta) else found
 
     def pks(self) -> Ids:

@@ -82,7 +82,8 @@ class Pockets:
             return kept.whole
         unseen = ~kept.head.listed & (pocket.pks < have.floor)
         delta = pocket.delta(np.isin(pocket.pks, changed) | unseen)
-        return delta if len(delta) < len(kept.whole) else kept.whole
+        # The whole file has at least its codes: that a delta is less can mostly be seen without making one.
+        return delta if len(delta) < pocket.codes.nbytes or len(delta) < len(kept.whole) else kept.whole
 
     def _current(self, tenant: str, generation: str) -> _Kept:
         wanted = wanted_head(self._settings, tenant, HEAD_ITEMS)

@@ -18,7 +18,12 @@ class Searcher(Protocol):
     """What a replica needs of its indexes (TenantIndexes has it)."""
 
     def search(
-        self, tenant: str, queries: NDArray[np.float32], k: int, where: Where | None = None
+        self,
+        tenant: str,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where | None = None,
+        effort: float = 1.0,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
 
 
@@ -60,7 +65,7 @@ def search_queries(searcher: Searcher, ask: Ask) -> Found:
     for number in range(len(ask.queries)):
         if number and before_ms < slowest_ms:
             break
-        parts.append(searcher.search(ask.tenant, ask.queries[number : number + 1], ask.k, ask.where))
+        parts.append(searcher.search(ask.tenant, ask.queries[number : number + 1], ask.k, ask.where, ask.effort))
         after_ms = ask.left_ms
         slowest_ms, before_ms = max(slowest_ms, before_ms - after_ms), after_ms
     if len(parts) == 1:

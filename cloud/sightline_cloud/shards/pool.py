@@ -22,7 +22,8 @@ FINISH_SHARE = 0.1
 class Ask:
     """What every shard is asked: the k nearest items of `tenant` to each of `queries` `(q, d) float32`, best query first.
 
-    `budget` is the whole query's; `left_ms` is what is left of it for the search.
+    `budget` is the whole query's; `left_ms` is what is left of it for the search. `effort`: the share of lists and of
+    re-ranked candidates that a large index looks at, less of both under pressure.
     """
 
     tenant: str
@@ -30,6 +31,7 @@ class Ask:
     k: int
     where: Where
     budget: Budget
+    effort: float = 1.0
 
     @property
     def left_ms(self) -> float:

@@ -42,6 +42,10 @@ class ShardedIndexes:
         """Return the nearest items over all shards; raises ShardsMissing, IndexFailed, FilterInvalid."""
         return self.gather.search(ask)
 
+    def kind(self, tenant: str) -> str:
+        """Return what kind of index the tenant has, the first shard's where they differ: what its queries cost."""
+        return self.shards[0].kind(tenant)
+
     def version(self, tenant: str) -> tuple[int, ...]:
         """Return what is another after every change of what the tenant's indexes answer."""
         return tuple(each.version(tenant) for each in self.shards)

@@ -2,8 +2,6 @@
 
 import ctypes
 import json
-import mmap
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,15 +17,17 @@ from support.galleries import clustered
 from support.list_feed import ListFeed
 from support.tiers import TENANT, Shop, queries
 
-from sightline_cloud.index.hits import HALF_LIFE_SECONDS, Hits
+from sightline_bench.retrieval.pages import drop, files_under, resident_share
+from sightline_cloud.index.ahead import LOOK_EVERY, Ahead, waits
+from sightline_cloud.index.hits import HALF_LIFE_SECONDS, NOTED, Hits
 from sightline_cloud.index.main import MainIndex
 from sightline_cloud.index.planner import Candidates, plan
-from sightline_cloud.index.rerank import LOOK_EVERY, Reranker
+from sightline_cloud.index.rerank import Reranker
 from sightline_cloud.index.tenants import TenantIndexes
 
 QUERIES = queries(40)
 ROWS = 5000
-CHILD_ROWS, CHILD_DIM, CHILD_QUERIES = 40_000, 32, 300
+CHILD_ROWS, CHILD_DIM, CHILD_QUERIES = 100_000, 32, 300
 
 
 def candidates(sizes: list[int], hits: list[float], hot: list[bool]) -> Candidates:
@@ -71,6 +71,18 @@ def test_hits_are_counted_by_list_and_tier_and_halve_in_their_half_life() -> Non
     assert hits.counts.tolist() == [0.5, 1, 0, 0.5]
     hits.decay(20 * HALF_LIFE_SECONDS)
     assert hits.counts.max() < 1e-5
+
+
+def test_hits_that_are_counted_together_are_all_counted_for_where_the_lists_were() -> None:
+    hits, rng = Hits(8), np.random.default_rng(0)
+    asked = rng.integers(-1, 8, (3 * NOTED, 1, 5))
+    places = [np.arange(8) < 4, np.arange(8) >= 6]
+    for number, lists in enumerate(asked):
+        hits.note(lists, places[number // 50 % 2])
+    there = asked[asked >= 0]
+    assert hits.counts.tolist() == np.bincount(there, minlength=8).tolist()
+    in_ram = sum(int(places[number // 50 % 2][lists[lists >= 0]].sum()) for number, lists in enumerate(asked))
+    assert (hits.ram_probes, hits.ssd_probes) == (in_ram, len(there) - in_ram)
 
 
 def test_saved_hits_are_those_of_their_snapshot_or_none(tmp_path: Path) -> None:
@@ -213,8 +225,8 @@ def test_rows_are_asked_for_until_they_are_in_memory_and_again_when_they_are_not
     vectors, rng, path = clustered(20_000).astype(np.float16), np.random.default_rng(0), tmp_path / "vectors.f16"
     vectors.tofile(path)
     reranker, asked = Reranker(path, vectors.shape[1]), []
-    really = reranker._ask_for
-    monkeypatch.setattr(reranker, "_ask_for", lambda rows: (asked.append(len(rows)), really(rows)))
+    really = reranker.ahead.ask
+    monkeypatch.setattr(reranker.ahead, "ask", lambda *rows: (asked.append(len(rows[0])), really(*rows)))
 
     def search(times: int) -> int:
         """Return how many of so many searches asked for their rows."""
@@ -227,17 +239,41 @@ def test_rows_are_asked_for_until_they_are_in_memory_and_again_when_they_are_not
 
     assert search(LOOK_EVERY) == LOOK_EVERY - 1, "the last one looked: the file has just been written"
     assert search(100) == 0
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        reranker._map.madvise(mmap.MADV_DONTNEED)
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if reranker._in_memory(np.arange(len(vectors))):
+    drop([path])
+    if resident_share([path]) > 0.5:
         pytest.skip("a file system that keeps its files in memory")
     assert search(5) == 4, "the first one had to wait"
     for _ in range(20):  # until all has been read once
         reranker.cosines(queries(1)[0], np.arange(len(vectors)))
     search(LOOK_EVERY)
     assert search(100) == 0
+
+
+@pytest.mark.parametrize("budget", [None, 0, 100_000])
+def test_a_cold_search_hardly_waits_for_one_page_after_another(
+    tmp_path: Path, budget: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists, vectors and pks are asked for before the first of each is read, and nothing else is on the SSD."""
+    shop = Shop(tmp_path, Uncoded(), list_coder="rabitq", index_ram_bytes=budget, nprobe=16)
+    shop.add(clustered(20_000, dim=CHILD_DIM))
+    shop.open()
+    files = files_under(tmp_path)
+
+    def waited(query: np.ndarray) -> int:
+        drop(files)
+        if resident_share(files) > 0.1:
+            pytest.skip("a file system that keeps its files in memory")
+        before = waits()
+        shop.search(query[None])
+        return waits() - before
+
+    asked = queries(6, CHILD_DIM)
+    asking = [waited(query) for query in asked[:3]]
+    monkeypatch.setattr(Ahead, "ask", lambda *_: None)
+    blind = [waited(query) for query in asked[3:]]
+    print(f"pages waited for one after another with a budget of {budget}: {asking}, without asking {blind}")
+    assert min(blind) >= 10
+    assert max(asking) <= 2
 
 
 def test_a_budget_with_lists_that_cannot_be_mapped_is_refused(tmp_path: Path) -> None:
