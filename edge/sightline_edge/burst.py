@@ -24,7 +24,7 @@ from sightline_edge.device import Device
 from sightline_edge.quality import Quality
 from sightline_shared.budget import Budget, Clock
 from sightline_shared.errors import ConfigInvalid, InputError
-from sightline_shared.preprocess import Frame, load_image, to_tensor
+from sightline_shared.preprocess import Frame, load_image, luma, to_tensor
 
 MAX_FRAMES = 12
 MAX_MS = 800.0
@@ -85,7 +85,8 @@ class Burst:
     def add(self, frame: Frame) -> Shot:
         """Look at the next frame; raises InputError when it is not a picture."""
         tensor = to_tensor(load_image(frame), self._device.bundle.manifest.input_size)
-        seen, cells = quality.measure(tensor), luma_cells(tensor)
+        light = luma(tensor)
+        seen, cells = quality.measure(light), luma_cells(light)
         moved = None if self._before is None else motion(self._before, cells)
         fault = quality.problem(seen, self._device.gate)
         self._sharpest = max(self._sharpest, seen.sharpness)
@@ -138,11 +139,10 @@ async def best_of_stream(
     return burst.best()
 
 
-def luma_cells(tensor: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the luma of the model's input `(s, s, 3) uint8`, averaged over CELL x CELL: `(s/4, s/4) float32`."""
-    whole = tensor.shape[0] // CELL * CELL
-    luma = quality.luma(tensor[:whole, :whole])
-    squares = luma.reshape(whole // CELL, CELL, whole // CELL, CELL)
+def luma_cells(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the luma plane of the model's input `(s, s) float32`, averaged over CELL x CELL: `(s/4, s/4) float32`."""
+    whole = len(light) // CELL * CELL
+    squares = light[:whole, :whole].reshape(whole // CELL, CELL, whole // CELL, CELL)
     return np.asarray(squares.mean(axis=(1, 3)), np.float32)
 
 

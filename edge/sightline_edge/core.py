@@ -62,7 +62,8 @@ class Core:
         wanted = Where.of(where or {})
         chosen = self.network.modest(options or self.options)
         budget = Budget(chosen.deadline_ms)
-        seen = observe(frame, self.device, budget, crops=chosen.crops, regions=regions)
+        hashed = self.cache is not None
+        seen = observe(frame, self.device, budget, crops=chosen.crops, regions=regions, hashed=hashed)
         if self.session is not None:
             with budget.stage("expand"):
                 seen = self.session.expanded(seen, self.device.codec)

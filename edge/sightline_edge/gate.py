@@ -47,7 +47,7 @@ class Gate:
 
     def score(self, embedding: NDArray[np.float32]) -> float:
         """Return the score of `embedding` `(d,) float32` of unit length."""
-        return float(self.ood.scores(embedding[np.newaxis])[0])
+        return self.ood.score(embedding)
 
     def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return `score` for each row of `embeddings` `(n, d) float32`: `(n,) float32`."""

@@ -56,6 +56,14 @@ class OodScore:
     def dim(self) -> int:
         return int(self.rows.shape[1])
 
+    def score(self, embedding: Vectors) -> float:
+        """Return the score of one `embedding` `(d,) float32`: bit for bit that of `scores`, with less ado for cosines."""
+        if self.kind != "cosine":
+            return float(self.scores(embedding[np.newaxis])[0])
+        likeness = self.rows.dot(embedding)
+        likeness -= self.offsets
+        return float(self.shift + self.gain * likeness[likeness.argmax()])
+
     def scores(self, embeddings: Vectors) -> Vectors:
         """Return the scores `(n,) float32` of `embeddings` `(n, d) float32` of unit length."""
         likeness = self.likeness(embeddings)

@@ -21,7 +21,7 @@ from sightline_edge.frame import Box, Tap, open_picture
 from sightline_shared.budget import Budget
 from sightline_shared.errors import ConfigInvalid
 from sightline_shared.phash import dhash
-from sightline_shared.preprocess import Frame, to_tensor
+from sightline_shared.preprocess import Frame, luma, to_tensor
 from sightline_shared.protocol import MAX_CODES, MAX_CODES_BYTES
 
 
@@ -44,8 +44,8 @@ class Observation:
     """What the device made of one frame; `crops[0]` is the whole frame.
 
     `stop` is set when the device answers by itself; then no crop has a code and nothing may be sent. `reason` says why
-    it stopped, or what it doubts. `phash` is the frame's perceptual hash. `crops` is empty when the frame was too poor
-    to embed.
+    it stopped, or what it doubts. `phash` is the frame's perceptual hash, 0 unless it was asked for. `crops` is empty when
+    the frame was too poor to embed.
     """
 
     quality: quality.Quality
@@ -82,13 +82,20 @@ class Observation:
 
 
 def observe(
-    frame: Frame, device: Device, budget: Budget, *, crops: int = 1, regions: Sequence[Box | Tap] = ()
+    frame: Frame,
+    device: Device,
+    budget: Budget,
+    *,
+    crops: int = 1,
+    regions: Sequence[Box | Tap] = (),
+    hashed: bool = False,
 ) -> Observation:
     """Take `frame` through the device path.
 
     `crops` is how many parts to look at at most, the whole frame first: salient regions follow where the gate is not
-    sure of the whole. `regions` are parts that the app asks about, in pixels of the upright frame. Raises InputError
-    when the frame is not a picture or a region lies outside it, ConfigInvalid for more crops than one query holds.
+    sure of the whole. `regions` are parts that the app asks about, in pixels of the upright frame. `hashed` asks for the
+    perceptual hash, by which a cache knows the frame again. Raises InputError when the frame is not a picture or a
+    region lies outside it, ConfigInvalid for more crops than one query holds.
     """
     _check_counts(crops, len(regions), device)
     with budget.stage("decode"):
@@ -99,13 +106,16 @@ def observe(
         tensor = to_tensor(picture.image, size)
 
     with budget.stage("quality"):
-        seen = quality.measure(tensor)
+        light = luma(tensor)
+        seen = quality.measure(light)
         problem = quality.problem(seen, device.gate)
     if problem:
         return Observation(seen, Outcome.RETAKE, problem)
 
-    with budget.stage("phash"):
-        phash = dhash(tensor)
+    phash = 0
+    if hashed:
+        with budget.stage("phash"):
+            phash = dhash(light)
 
     whole = look(picture.whole, tensor, device, budget)
 
@@ -164,7 +174,7 @@ def sensitive_score(embedding: NDArray[np.float32], device: Device) -> float:
 def _encoded(crop: Crop, device: Device) -> Crop:
     if crop.gate_score < device.gate.reject_below:
         return crop
-    code = device.codec.encode(crop.embedding[np.newaxis])[0].tobytes()
+    code = device.codec.encode_one(crop.embedding)
     return Crop(crop.box, crop.embedding, crop.gate_score, crop.sensitive_score, code)
 
 

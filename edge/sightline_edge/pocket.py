@@ -27,7 +27,8 @@ from sightline_edge.device import Device
 from sightline_shared import pocket_file
 from sightline_shared.codec import Codec
 from sightline_shared.errors import FilterInvalid, InputError, PocketUnusable, VersionMismatch
-from sightline_shared.pocket_file import Column, Part, Pocket
+from sightline_shared.pocket_columns import Column
+from sightline_shared.pocket_file import Part, Pocket
 from sightline_shared.protocol import MAX_ID_CHARS, Match
 from sightline_shared.versions import check_pairing
 from sightline_shared.where import Typed, Where, typed

@@ -19,7 +19,7 @@ from sightline_shared.protocol import Match
 def rerank(
     matches: tuple[Match, ...], embeddings: NDArray[np.float32], codes: tuple[bytes, ...], codec: Codec
 ) -> tuple[Match, ...]:
-    """Return `matches` scored and sorted anew for `embeddings` `(n, d) float32`, which were sent as `codes`.
+    """Return `matches` scored anew, and sorted by score and bonus, for `embeddings` `(n, d) float32`, which were sent as `codes`.
 
     They stay as they are when any of them lacks its code.
     """
@@ -32,15 +32,16 @@ def rerank(
     sent, items = decoded[: len(codes)], decoded[len(codes) :]
     missed = codec.rotate(embeddings) + codec.rotated_mean - sent
     corrections = np.einsum("ij,ij->i", items, missed[[match.code_index for match in matches]])
-    scored = (
-        dataclasses.replace(match, score=match.score + float(correction))
-        for match, correction in zip(matches, corrections, strict=True)
-    )
-    return tuple(sorted(scored, key=lambda match: -match.score))
+    scored = [
+        dataclasses.replace(match, score=match.score + correction)
+        for match, correction in zip(matches, corrections.tolist(), strict=True)
+    ]
+    return tuple(sorted(scored, key=lambda match: -(match.score + match.bonus)))
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows of `vectors` `(n, d)` scaled to unit length."""
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    # What np.linalg.norm computes, without its ado.
+    lengths = np.maximum(np.sqrt(np.add.reduce(vectors * vectors, axis=1, keepdims=True)), 1e-12)
     scaled: NDArray[np.float32] = (vectors / lengths).astype(np.float32, copy=False)
     return scaled

@@ -97,7 +97,7 @@ class Session:
         embedding = self.expand(whole.embedding)
         if embedding is whole.embedding:
             return seen
-        code = codec.encode(embedding[np.newaxis])[0].tobytes()
+        code = codec.encode_one(embedding)
         crops: tuple[Crop, ...] = (replace(whole, embedding=embedding, code=code), *seen.crops[1:])
         return replace(seen, crops=crops)
 

@@ -13,7 +13,7 @@ from sightline_edge.device import Device
 from sightline_edge.quality import HOLD_STILL
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import ConfigInvalid, ImageUnreadable, InputError
-from sightline_shared.preprocess import to_tensor
+from sightline_shared.preprocess import luma, to_tensor
 
 # Machines may be slow: what is not about time gets plenty of it.
 PATIENT_MS = 600_000
@@ -35,14 +35,14 @@ def seen_from(x: int, y: int = 0, blur: float = 0.0, light: float = 1.0) -> np.n
 
 
 def cells(view: np.ndarray) -> np.ndarray:
-    return luma_cells(to_tensor(Image.fromarray(view), 192))
+    return luma_cells(luma(to_tensor(Image.fromarray(view), 192)))
 
 
 def test_the_thumbnail_is_luma_averaged_over_squares() -> None:
     tensor = np.random.default_rng(0).integers(0, 256, (194, 194, 3), dtype=np.uint8)
-    luma = tensor[:192, :192] @ [0.299, 0.587, 0.114]
-    slow = [[luma[4 * y : 4 * y + 4, 4 * x : 4 * x + 4].mean() for x in range(48)] for y in range(48)]
-    np.testing.assert_allclose(luma_cells(tensor), slow, rtol=1e-4)
+    light = tensor[:192, :192] @ [0.299, 0.587, 0.114]
+    slow = [[light[4 * y : 4 * y + 4, 4 * x : 4 * x + 4].mean() for x in range(48)] for y in range(48)]
+    np.testing.assert_allclose(luma_cells(luma(tensor)), slow, rtol=1e-4)
 
 
 @pytest.mark.parametrize("share", [0.005, 0.01, 0.02, 0.04])

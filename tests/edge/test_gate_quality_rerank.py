@@ -1,5 +1,7 @@
 """The gate, the frame's quality and the device's re-ranking, each against the slow formula."""
 
+import dataclasses
+
 import msgpack
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sightline_edge.ood import OodScore
 from sightline_edge.rerank import rerank, unit
 from sightline_shared.codec import Codec
 from sightline_shared.errors import BundleCorrupt
+from sightline_shared.preprocess import luma
 from sightline_shared.protocol import Match
 
 RNG = np.random.default_rng(0)
@@ -28,6 +31,12 @@ def test_the_gates_score_is_the_largest_cosine_less_its_prototypes_offset() -> N
     ]
     np.testing.assert_allclose(GATE.scores(queries), slow, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose([GATE.score(query) for query in queries], slow, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gate", [GATE, OTHER], ids=["cosine", "mahalanobis"])
+def test_a_lone_embeddings_score_is_that_of_a_batch_of_one_bit_for_bit(gate: Gate) -> None:
+    queries = unit(RNG.normal(size=(20, 16)).astype(np.float32))
+    assert [gate.score(query) for query in queries] == [float(gate.scores(query[np.newaxis])[0]) for query in queries]
 
 
 def test_a_gate_file_comes_back_with_float16_prototypes() -> None:
@@ -102,15 +111,23 @@ def test_a_huge_gate_file_is_refused_before_it_is_parsed() -> None:
 
 def test_sharpness_is_the_variance_of_the_laplacian() -> None:
     tensor = RNG.integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    luma = [[(299 * int(r) + 587 * int(g) + 114 * int(b)) / 1000 for r, g, b in row] for row in tensor]
+    light = [[(299 * int(r) + 587 * int(g) + 114 * int(b)) / 1000 for r, g, b in row] for row in tensor]
     values = [
-        luma[y - 1][x] + luma[y + 1][x] + luma[y][x - 1] + luma[y][x + 1] - 4 * luma[y][x]
+        light[y - 1][x] + light[y + 1][x] + light[y][x - 1] + light[y][x + 1] - 4 * light[y][x]
         for y in range(1, 11)
         for x in range(1, 11)
     ]
-    seen = quality.measure(tensor)
+    seen = quality.measure(luma(tensor))
     assert seen.sharpness == pytest.approx(np.var(values), rel=1e-3)
-    assert seen.brightness == pytest.approx(np.mean(luma), rel=1e-4)
+    assert seen.brightness == pytest.approx(np.mean(light), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(192, 192), (24, 24), (16, 20), (3, 3)])
+def test_sharpness_and_brightness_are_bit_for_bit_numpys_variance_and_mean(shape: tuple[int, int]) -> None:
+    light = luma(RNG.integers(0, 256, (*shape, 3), dtype=np.uint8))
+    around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]
+    seen = quality.measure(light)
+    assert (seen.sharpness, seen.brightness) == ((around - 4 * light[1:-1, 1:-1]).var(), light.mean())
 
 
 @pytest.mark.parametrize(
@@ -146,10 +163,11 @@ def test_reranking_comes_closer_to_the_float_search_than_the_code_did() -> None:
 def test_reranked_matches_are_the_same_items_in_order_of_score() -> None:
     codec = coarse_codec()
     codes = codec.encode(unit(RNG.normal(size=(9, 16)).astype(np.float32)))
-    matches = tuple(Match(f"i{n}", 0.5 - n / 100, {"n": n}, 0, code.tobytes()) for n, code in enumerate(codes))
+    matches = tuple(Match(f"i{n}", 0.5 - n / 100, {"n": n}, n % 2, code.tobytes()) for n, code in enumerate(codes))
     query = unit(RNG.normal(size=(1, 16)).astype(np.float32))[0]
-    ranked = rerank(matches, query[None], (codec.encode(query[None])[0].tobytes(),), codec)
-    assert {match.id for match in ranked} == {match.id for match in matches}
+    ranked = rerank(matches, np.stack([query, query]), (codec.encode_one(query),) * 2, codec)
+    by_id = {match.id: match for match in ranked}
+    assert tuple(dataclasses.replace(by_id[match.id], score=match.score) for match in matches) == matches
     assert [match.score for match in ranked] == sorted((match.score for match in ranked), reverse=True)
 
 

@@ -18,7 +18,7 @@ from sightline_shared.bundle import Bundle
 from sightline_shared.errors import ConfigInvalid, InputError
 from sightline_shared.heads import Heads, Semantic, Sensitive
 from sightline_shared.phash import dhash
-from sightline_shared.preprocess import to_tensor
+from sightline_shared.preprocess import luma, to_tensor
 
 LEFT, RIGHT = Box(0, 0, 400, 400), Box(400, 0, 800, 400)
 
@@ -48,11 +48,11 @@ def wary_of(device: Device, embedding: np.ndarray) -> Device:
 
 
 def test_one_crop_is_the_whole_frame_as_the_pixel_spec_cuts_it(device: Device) -> None:
-    seen = observe(shelf(), device, Budget(1000))
+    seen = observe(shelf(), device, Budget(1000), hashed=True)
     tensor = to_tensor(shelf(), device.bundle.manifest.input_size)
     embedding = device.runtime.embed(tensor[np.newaxis])
     (only,) = seen.crops
-    assert only.box == Box(0, 0, 800, 400) and seen.sent == seen.crops and seen.phash == dhash(tensor)
+    assert only.box == Box(0, 0, 800, 400) and seen.sent == seen.crops and seen.phash == dhash(luma(tensor))
     assert seen.code == only.code == device.codec.encode(embedding)[0].tobytes()
     assert (seen.embedding == embedding[0]).all() and seen.gate_score == device.gate.score(embedding[0])
 
@@ -150,10 +150,15 @@ def test_a_region_outside_the_frame_is_the_callers_error(device: Device) -> None
         observe(shelf(), device, Budget(1000), regions=[Tap(900, 10)])
 
 
-def test_the_app_reads_every_stage_in_order(device: Device) -> None:
+@pytest.mark.parametrize("hashed", [False, True])
+def test_the_app_reads_every_stage_in_order_and_a_frame_is_hashed_for_a_cache_alone(
+    device: Device, hashed: bool
+) -> None:
     budget = Budget(1000)
-    seen: Observation = observe(shelf(), device, budget, regions=[LEFT])
-    assert seen.stop is None
+    seen: Observation = observe(shelf(), device, budget, regions=[LEFT], hashed=hashed)
+    assert seen.stop is None and (seen.phash != 0) == hashed
     assert list(budget.stages_ms) == [
-        *("decode", "preprocess", "quality", "phash", "embed", "sensitive", "gate", "crops", "encode"),
+        *("decode", "preprocess", "quality"),
+        *(("phash",) if hashed else ()),
+        *("embed", "sensitive", "gate", "crops", "encode"),
     ]

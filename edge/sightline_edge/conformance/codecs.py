@@ -62,6 +62,7 @@ def reranked(bundle: Bundle) -> Document:
         "golden, a match without a code": (1, (*one[:2], Match("no code", 0.1))),
         "golden, a match with a code of another size": (1, (*one[:2], other_size)),
         "golden, no matches": (1, ()),
+        "golden, with a bonus": (1, (*one[:-1], dataclasses.replace(one[-1], bonus=0.5))),
     }
     for name, (count, rows) in cases.items():
         vectors.append(_rerank_vector(name, _file("golden"), codec, golden[:count], rows))
@@ -150,6 +151,8 @@ def _rerank_vector(
                 "score": match.score,
                 "code_index": match.code_index,
                 "code_hex": match.code.hex() if match.code else None,
+                # Not in vectors from before there was one.
+                **({"bonus": match.bonus} if match.bonus else {}),
             }
             for match in matches
         ],

@@ -13,7 +13,7 @@ from sightline_edge.conformance.document import Document, Vector, base64_of, noi
 from sightline_edge.conformance.scores import gate_of
 from sightline_edge.gate import Gate
 from sightline_shared.bundle import Bundle
-from sightline_shared.preprocess import to_tensor
+from sightline_shared.preprocess import luma, to_tensor
 
 # name, width, height, size of the tensor
 SHAPES = (
@@ -96,7 +96,7 @@ def _vector(name: str, picture: NDArray[np.uint8], size: int) -> Vector:
 
 
 def _quality(name: str, tensor: NDArray[np.uint8], gate: Gate) -> Vector:
-    seen = quality.measure(tensor)
+    seen = quality.measure(luma(tensor))
     return {
         "name": name,
         "size": len(tensor),

@@ -108,6 +108,9 @@ def answers() -> Document:
         "restricted, with a disclaimer": msgpack.packb({**plain, 2: 4, 10: "This is no medical advice."}),
         "unknown keys": msgpack.packb({**plain, 8: [1, {"a": b"x"}], 200: None, "later": "more"}),
         "longer match rows": msgpack.packb(_body([[*_row("a", 0.9), "more", {"x": 1}], _row("b", 0.8)])),
+        "a bonus": msgpack.packb(
+            _body([[*_row("a", 0.875), 0.0], [*_row("b", 0.75), 0.0625], [*_row("c", 0.5), float("inf")]])
+        ),
         "fifty matches": msgpack.packb(_body([_row(f"item {i}", 1 - i / 64) for i in range(MAX_K)])),
         "scores of -1, 0 and 1": msgpack.packb(_body([_row("a", 1.0), _row("b", 0.0), _row("c", -1.0)])),
         "float 32": msgpack.packb(plain, use_single_float=True),
@@ -278,6 +281,7 @@ def _answer(answer: Answer) -> Vector:
                 "code_index": match.code_index,
                 "metadata": tagged(dict(match.metadata)),
                 "code_hex": None if match.code is None else match.code.hex(),
+                **({"bonus": match.bonus} if match.bonus else {}),
             }
             for match in answer.matches
         ],

@@ -81,8 +81,8 @@ export const CHECKS = {
   },
 
   rerank(vector, tolerance, read) {
-    const matches = vector.matches.map(({ id, score, code_index, code_hex }) => (
-      { id, score, codeIndex: code_index, code: code_hex === null ? null : fromHex(code_hex) }));
+    const matches = vector.matches.map(({ id, score, code_index, code_hex, bonus = 0 }) => (
+      { id, score, codeIndex: code_index, code: code_hex === null ? null : fromHex(code_hex), bonus }));
     const embeddings = vector.embeddings_base64.map(floats);
     const got = rerank(readCodec(read(vector.file)), embeddings, vector.codes_hex.map(fromHex), matches);
     return [
@@ -172,8 +172,8 @@ function writtenDown(answer) {
   return {
     request_id_hex: hex(answer.requestId),
     decision: answer.decision,
-    matches: answer.matches.map(({ id, score, codeIndex, metadata, code }) => (
-      { id, score, code_index: codeIndex, metadata: tagged(metadata), code_hex: code === null ? null : hex(code) })),
+    matches: answer.matches.map(({ id, score, codeIndex, metadata, code, bonus }) => (
+      { id, score, code_index: codeIndex, metadata: tagged(metadata), code_hex: code === null ? null : hex(code), ...(bonus ? { bonus } : {}) })),
     reasons: answer.reasons,
     partial: answer.partial,
     versions: answer.versions,

@@ -117,11 +117,12 @@ function answerMap(bytes) {
 
 function readMatch(row) {
   if (!Array.isArray(row) || row.length < 5) throw malformed("a match of fewer than five fields");
-  const [id, score, codeIndex, metadata, code] = row; // a longer row is a newer service's
+  const [id, score, codeIndex, metadata, code, more] = row; // a longer row is a newer service's
   if (!isText(id) || !isInt(codeIndex) || !(metadata instanceof Map)) throw malformed("a match's id, code index or metadata");
   if (!isFloat(score) || !Number.isFinite(score.value)) throw malformed("a match's score");
   if (code !== null && !isBytes(code)) throw malformed("a match's code");
-  return { id, score: score.value, codeIndex, metadata, code };
+  const bonus = isFloat(more) && Number.isFinite(more.value) ? more.value : 0;
+  return { id, score: score.value, codeIndex, metadata, code, bonus };
 }
 
 const malformed = (message) => new Refused("E_BODY_MALFORMED", message);

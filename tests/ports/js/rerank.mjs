@@ -4,7 +4,7 @@ import { decode } from "./codec.mjs";
 import { dot } from "./numbers.mjs";
 
 /**
- * Return `matches` ({score, codeIndex, code}) with new scores in their new order. `embeddings` are what `codes` were
+ * Return `matches` ({score, codeIndex, code, bonus}) with new scores in their new order. `embeddings` are what `codes` were
  * encoded from.
  */
 export function rerank(codec, embeddings, codes, matches) {
@@ -17,7 +17,7 @@ export function rerank(codec, embeddings, codes, matches) {
     const correction = dot(missed[match.codeIndex], unit(decode(codec, match.code)));
     return { ...match, score: match.score + correction };
   });
-  return scored.sort((a, b) => b.score - a.score); // stable
+  return scored.sort((a, b) => b.score + b.bonus - a.score - a.bonus); // stable
 }
 
 function unit(vector) {
