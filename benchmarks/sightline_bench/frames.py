@@ -19,7 +19,7 @@ from sightline_edge import quality
 from sightline_edge.burst import MAX_MOTION, best_of
 from sightline_edge.device import Device
 from sightline_export.evaluate import mean_figure
-from sightline_shared.preprocess import Frame, load_image, to_tensor
+from sightline_shared.preprocess import Frame, load_image, luma, to_tensor
 
 Pixels = NDArray[np.uint8]
 Spoil = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -73,7 +73,8 @@ def quality_table(
             for name, spoil in SPOILT.items():
                 pixels = np.asarray(spoil(upright, rng), np.uint8)
                 kept = float(device.runtime.embed(pixels[np.newaxis])[0] @ good)
-                rows[name].append((quality.problem(quality.measure(pixels), device.gate) is not None, kept))
+                fault = quality.problem(quality.measure(luma(pixels)), device.gate)
+                rows[name].append((fault is not None, kept))
             progress()
         table[group] = {name: _errors(seen) for name, seen in rows.items()}
     return table

@@ -16,7 +16,7 @@ from sightline_edge.burst import luma_cells, motion
 from sightline_edge.device import Device
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import InputError
-from sightline_shared.preprocess import to_tensor
+from sightline_shared.preprocess import luma, to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,8 @@ def device(tiny: Bundle) -> Device:
 
 def test_every_way_of_spoiling_does_what_its_name_says() -> None:
     good = Image.fromarray(to_tensor(picture(1), 192))
-    seen = {name: quality.measure(np.asarray(spoil(good, np.random.default_rng(0)))) for name, spoil in SPOILT.items()}
+    spoilt = {name: np.asarray(spoil(good, np.random.default_rng(0))) for name, spoil in SPOILT.items()}
+    seen = {name: quality.measure(luma(pixels)) for name, pixels in spoilt.items()}
     best = seen["as it is"]
     blurs = [seen[f"out of focus, {pixels} px"].sharpness for pixels in (1, 2, 4)]
     smears = [seen[f"smeared, {pixels} px"].sharpness for pixels in (4, 8, 16)]
@@ -45,7 +46,7 @@ def test_good_frames_turned_away_and_bad_ones_let_through_are_counted_apart() ->
 def test_a_pan_moves_by_its_steps_and_comes_to_rest() -> None:
     views = list(pan(picture(2, (960, 720)), SETTLING, np.random.default_rng(3)))
     assert len(views) == len(SETTLING)
-    clean = [luma_cells(to_tensor(Image.fromarray(view), 192)) for _, view in views]
+    clean = [luma_cells(luma(to_tensor(Image.fromarray(view), 192))) for _, view in views]
     moved = [motion(before, after) for before, after in itertools.pairwise(clean)]
     assert np.corrcoef(moved, SETTLING[1:])[0, 1] > 0.9 and moved[-1] < 0.006
     difference = views[-1][0].astype(float) - views[-1][1]

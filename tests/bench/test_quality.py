@@ -78,6 +78,20 @@ def test_known_sensitive_kinds_are_caught_and_the_shop_is_spared(real) -> None:
     assert alarms["grocery"]["value"] <= 0.01 and alarms["clothing"]["value"] <= 0.03
 
 
+@pytest.mark.packs
+def test_the_ranking_defaults_are_what_the_photographs_say(real) -> None:
+    ranking, collapse = real["diversity"]["ranking"], real["diversity"]["duplicates"]["0.97"]
+    for table in ranking.values():
+        assert len({row["R@1"]["value"] for row in table.values()}) == 1  # the nearest stays first, whatever the stages
+    # Many pictures a product: the right one comes up among five; one picture an item: it goes down. So it is not the default.
+    assert (
+        ranking["grocery"]["MMR 0.9"]["R@5 gained"]["value"] > 0 > ranking["studio"]["MMR 0.9"]["R@5 gained"]["value"]
+    )
+    assert collapse["caught"]["value"] >= 0.2 and collapse["places lost after"]["value"] < 0.9
+    # One photograph is in the pack twice, as shorts and as a skirt.
+    assert collapse["other class"]["value"] <= 1 and collapse["garments"]["value"] <= 1
+
+
 def test_the_rendered_suite_runs_without_any_photograph(device: Device, tmp_path: Path) -> None:
     suite = samples_suite(tmp_path / "samples", items=32)
     with Progress(disable=True) as bar:

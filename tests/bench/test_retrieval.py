@@ -11,7 +11,7 @@ import pytest
 from sightline_bench.commands import retrieval
 from sightline_bench.retrieval.contenders import LIMIT
 from sightline_bench.retrieval.dataset import Dataset
-from sightline_bench.retrieval.process import Child, interpreter
+from sightline_bench.retrieval.process import Child, built, interpreter
 from sightline_shared.errors import InputError, ServiceFailed
 
 N = 6000
@@ -100,15 +100,18 @@ def test_json_table_and_plot_are_written(result, folder: Path) -> None:
     assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def scaled(result, file: Path, n: int, ssd_bytes: int) -> Path:
+    """Write the result as if it were of `n` vectors; return the file."""
+    made = json.loads(json.dumps(result))
+    made["data"]["n"] = n
+    for one in made["contenders"].values():
+        one["memory"]["ssd_bytes"] = ssd_bytes
+    file.write_text(json.dumps(made))
+    return file
+
+
 def test_a_summary_of_three_sizes_fits_the_growth(result, folder: Path) -> None:
-    files = []
-    for n in (N, 2 * N, 4 * N):
-        scaled = json.loads(json.dumps(result))
-        scaled["data"]["n"] = n
-        for one in scaled["contenders"].values():
-            one["memory"]["ssd_bytes"] = 500 * n
-        files.append(folder / f"{n}.json")
-        files[-1].write_text(json.dumps(scaled))
+    files = [scaled(result, folder / f"{n}.json", n, 500 * n) for n in (N, 2 * N, 4 * N)]
     summary = run("--summary", *map(str, files), "--out", str(folder / "summary"))
     (ssd,) = (fit for fit in summary["growth"] if (fit["contender"], fit["cost"]) == ("sightline", "bytes of SSD"))
     assert ssd["largest_error"] == 0 and ssd["at_billion"] == pytest.approx(5e11, rel=1e-3)
@@ -116,8 +119,28 @@ def test_a_summary_of_three_sizes_fits_the_growth(result, folder: Path) -> None:
     assert (folder / "summary.png").is_file()
 
 
+def test_a_summary_counts_one_run_a_contender_and_data_set_and_takes_in_other_contenders(result, folder: Path) -> None:
+    files = [scaled(result, folder / f"first-{n}.json", n, 500 * n) for n in (N, 2 * N, 4 * N)]
+    for n in (N, 2 * N, 4 * N):
+        again = json.loads(scaled(result, folder / f"again-{n}.json", n, 900 * n).read_text())
+        again["contenders"]["another"] = again["contenders"]["sightline"]
+        (folder / f"again-{n}.json").write_text(json.dumps(again))
+        files.append(folder / f"again-{n}.json")
+    growth = run("--summary", *map(str, files))["growth"]
+    at_billion = {fit["contender"]: fit["at_billion"] for fit in growth if fit["cost"] == "bytes of SSD"}
+    assert at_billion["sightline"] == pytest.approx(5e11, rel=1e-3)
+    assert at_billion["another"] == pytest.approx(9e11, rel=1e-3)
+
+
 @pytest.mark.parametrize(
-    "words", [["--n", "10"], ["--contenders", "sightline,nonsense"], ["--scenes", "warm"], ["--rounds", "0"]]
+    "words",
+    [
+        ["--n", "10"],
+        ["--contenders", "sightline,nonsense"],
+        ["--scenes", "warm"],
+        ["--rounds", "0"],
+        ["--build-limit-s", "0"],
+    ],
 )
 def test_wrong_arguments_are_refused(words: list[str]) -> None:
     with pytest.raises(InputError, match="expected"):
@@ -139,8 +162,18 @@ def test_a_process_that_fails_or_dies_says_so(result, folder: Path) -> None:
 
 def test_a_process_that_takes_too_long_is_ended(result, folder: Path) -> None:
     dataset = Dataset(folder / "cache" / f"synthetic-{N}")
-    with Child(LIMIT, sys.executable, dataset, folder) as child, pytest.raises(ServiceFailed, match="ended at 'about'"):
+    late = "was ended at 'about', without an answer after 0 s"
+    with Child(LIMIT, sys.executable, dataset, folder) as child, pytest.raises(ServiceFailed, match=late):
         child.ask("about", limit_s=0.0)
+
+
+def test_a_build_that_takes_too_long_is_given_up_and_begun_anew_later(result, folder: Path, tmp_path: Path) -> None:
+    dataset = Dataset(folder / "cache" / f"synthetic-{N}")
+    with pytest.raises(ServiceFailed, match="was ended at 'build', without an answer after 0 s"):
+        built("faiss-rabitq", sys.executable, dataset, tmp_path, 1, limit_s=0.0)
+    made, cost = built("faiss-rabitq", sys.executable, dataset, tmp_path, 1, limit_s=600.0)
+    assert (made / "index.faiss").is_file()
+    assert cost["cpu_s"] > 0 and cost["peak_resident_bytes"] > cost["peak_anonymous_bytes"]
 
 
 def test_a_contender_that_fails_is_named_and_the_others_are_measured(folder: Path, result) -> None:

@@ -3,20 +3,23 @@
 import importlib.util
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sightline_bench.retrieval.contenders import CONTENDERS
+from sightline_bench.retrieval.contenders import CONTENDERS, create
 from sightline_bench.retrieval.contenders.buckets import BUCKETS, PASSING, allowed, buckets
 from sightline_bench.retrieval.cost import line, power_law
+from sightline_bench.retrieval.dataset import real
 from sightline_bench.retrieval.feed import TENANT, NpyFeed
 from sightline_bench.retrieval.figures import against, chosen
 from sightline_bench.retrieval.growth import Growth
-from sightline_bench.retrieval.measure import Asked
+from sightline_bench.retrieval.measure import Asked, K, batches, side_by_side
 from sightline_bench.retrieval.pages import drop, resident_share
 from sightline_bench.retrieval.synthetic import Generator, Mixture
 from sightline_bench.retrieval.truth import exact, recall, two_nn
+from sightline_shared.errors import ServiceFailed
 from sightline_shared.where import Where
 
 SMALL = Mixture(dim=32, rank=4, clusters=20)
@@ -167,6 +170,72 @@ def test_bytes_are_a_fixed_part_and_so_many_a_vector() -> None:
     found = line({n: 4e6 + 57 * n for n in (3 * 10**4, 10**5, 10**6)})
     assert found["curve"] == "57.0 n + 4e+06" and found["largest_error"] == 0
     assert found["at_billion"] == pytest.approx(57e9, rel=1e-3)
+
+
+class Scripted:
+    """Stands for a contender's process: answers 1 s of CPU for the batch, and block by block until it `fails_at`."""
+
+    def __init__(self, contender: str, fails_at: int | None = None) -> None:
+        self.contender, self.asked, self._fails_at = contender, 0, fails_at
+
+    def ask(self, do: str, **arguments: int) -> dict[str, object]:
+        self.asked += 1
+        if self.asked == self._fails_at:
+            raise ServiceFailed(f"{self.contender}: gone")
+        if do == "batch":
+            return {"cpu_s": 1.0}
+        first, count = arguments["first"], arguments["count"]
+        return {"rows": [[first + n] * K for n in range(count)], "wall_us": [2.0] * count, "cpu_us": [1.0] * count}
+
+
+def test_a_contender_that_fails_amid_the_questions_is_left_out_and_asked_no_more() -> None:
+    children = {"good": Scripted("good"), "bad": Scripted("bad", fails_at=3)}
+    failed: dict[str, str] = {}
+    found = side_by_side(children, {"good": (1, 2), "bad": (1, 2)}, 250, 2, failed, lambda: None)
+    assert failed == {"bad": "bad: gone"} and children["bad"].asked == 3
+    assert set(found) == {("good", 1), ("good", 2)}
+    assert found["good", 2].rows[:, 0].tolist() == list(range(250)) and found["good", 2].cpu_us.shape == (2, 250)
+
+
+def test_a_contender_that_fails_at_a_batch_is_left_out_and_asked_no_more() -> None:
+    children = {"bad": Scripted("bad", fails_at=2), "good": Scripted("good")}
+    failed: dict[str, str] = {}
+    assert batches(children, {"good": 1, "bad": 1}, 1, 3, failed) == {"good": [{"cpu_s": 1.0}] * 3}
+    assert failed == {"bad": "bad: gone"} and children["bad"].asked == 2
+
+
+def test_each_bundle_has_real_vectors_of_its_own(tmp_path: Path) -> None:
+    made = []
+    for number, digest in enumerate(("a" * 64, "b" * 64)):
+        device = SimpleNamespace(bundle=SimpleNamespace(digest=digest, label=f"shop {number}"))
+        rng = np.random.default_rng(number)
+        views, queries = unit(rng.normal(size=(60, 2, 16))), unit(rng.normal(size=(150, 16)))
+        held = tmp_path / f"embeddings-{digest[:12]}-2.npz"
+        np.savez(held, views=views.astype(np.float16), queries=queries.astype(np.float32))
+        made.append(real(tmp_path, 200, tmp_path, device, 2, lambda count: None, queries=20))
+    one, other = made
+    assert one.folder != other.folder and one.about["bundle"] == "shop 0" and other.about["bundle"] == "shop 1"
+    assert one.vectors().shape == other.vectors().shape == (200, 16)
+    assert not np.array_equal(one.vectors(), other.vectors())
+
+
+@pytest.mark.parametrize(
+    ("name", "coder", "code_bytes"),
+    [
+        ("sightline", "rabitq", 64),
+        ("sightline-pq64", "pq", 64),
+        ("sightline-pq32", "pq", 32),
+        ("sightline-fs32", "fastscan", 32),
+    ],
+)
+def test_sightline_is_measured_with_each_list_coder(name: str, coder: str, code_bytes: int) -> None:
+    settings = create(name).settings
+    assert (settings["list_coder"], settings["bytes of a wire code"]) == (coder, code_bytes)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in CONTENDERS.items() if entry.library == "faiss"])
+def test_who_has_no_files_of_another_builds_its_own(name: str) -> None:
+    assert hasattr(create(name), "build") or hasattr(create(CONTENDERS[name].built_by), "build")
 
 
 @pytest.mark.parametrize("name", CONTENDERS)

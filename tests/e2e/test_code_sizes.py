@@ -41,7 +41,7 @@ def sized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A running service with items 0 to 9, and its device."""
     kind, subspaces, size = request.param
     folder = tmp_path_factory.mktemp("sized")
-    bundle = make_tiny_bundle(folder / "bundle", train=partial(trained, kind, subspaces))
+    bundle = make_tiny_bundle(folder / "bundle", train=partial(trained, kind, subspaces), sensitive=True)
     with EmbeddedService(Settings(data_dir=folder / "data", port=0, ivf_min_vectors=IVF_FROM), bundle) as running:
         key = running.engine.keys.add("test")
         service = Service(running.url, running.engine, Device.load(bundle), key)

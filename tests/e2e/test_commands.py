@@ -96,7 +96,7 @@ def test_the_doctor_with_a_service(served, tmp_path: Path) -> None:
     checks = {check["name"]: check for check in json.loads(good.stdout)["checks"]}
     assert set(checks) == {"python", "packages", "extras", "bundle", "model speed", "service", "api key"}
     assert "pairing" in checks["service"]["detail"] and "accepted" in checks["api key"]["detail"]
-    make_tiny_bundle(tmp_path / "other", seed=4)
+    make_tiny_bundle(tmp_path / "other", seed=4, sensitive=True)
     bad = sightline("doctor", "--bundle", str(tmp_path / "other"), "--api-key", "sk_x", ok=False, **served)
     assert bad.returncode == 1 and "FAIL  service" in bad.stdout and "FAIL  api key" in bad.stdout
 

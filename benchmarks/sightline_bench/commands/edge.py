@@ -10,6 +10,7 @@ one thread, what it finds beside the service's exact index, and what a sync cost
 Examples:
   sightline bench edge
   SIGHTLINE_PACKS=../shared/packs sightline bench edge --queries 300 --json
+  SIGHTLINE_PACKS=../shared/packs sightline bench edge --tflite-float runs/shop/student.fp32.tflite
   SIGHTLINE_PACKS=../shared/packs sightline bench edge --pocket
 """
 
@@ -29,6 +30,7 @@ from rich.progress import Progress
 
 from sightline_bench import machine
 from sightline_bench.edge import pocket
+from sightline_bench.edge.child import FloatModels
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.reference import kept_float_model
 from sightline_bench.quality.tasks import Suite, packs_suite, samples_suite
@@ -49,6 +51,9 @@ GALLERY = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
     parser.add_argument("--queries", type=int, default=400, help="queries to time (default 400)")
+    parser.add_argument(
+        "--tflite-float", help="the float student as a .tflite file, to time it too (an export run keeps it)"
+    )
     parser.add_argument("--pocket", action="store_true", help="measure the pocket index instead")
     parser.add_argument("--out", help="write the JSON result, raw timings included, here too")
 
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.pocket:
         return _pocket(packs, args.out)
     bundle = resolve_bundle(None)
+    floats = _float_models(bundle, args.tflite_float)
     with tempfile.TemporaryDirectory(prefix="sightline-edge-") as folder, Progress(console=Console(stderr=True)) as bar:
         suite = packs_suite(packs) if packs else samples_suite(Path(folder) / "samples")
         whole = next(iter(suite.galleries.values()))
@@ -68,7 +74,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         before = machine.describe()
         with running(Path(folder) / "data", bundle, galleries, bar) as service:
             step = bar.add_task(f"timing {args.queries} queries", total=None)
-            raw = _time(service.url, service.keys["shop"], _photos(suite, args.queries), args.queries, bundle)
+            raw = _time(service.url, service.keys["shop"], _photos(suite, args.queries), args.queries, floats)
             bar.update(step, total=1, completed=1)
     report = {
         "benchmark": "edge",
@@ -102,9 +108,15 @@ def _photos(suite: Suite, queries: int) -> list[str]:
     return photos[:: max(1, len(photos) // queries)][:queries]
 
 
-def _time(url: str, api_key: str, photos: list[str], queries: int, bundle: Bundle) -> dict[str, Any]:
-    rounds, float_model = -(-queries // len(photos)), kept_float_model(bundle) or ""
-    command = [sys.executable, "-m", "sightline_bench.edge.child", url, api_key, str(rounds), str(float_model), *photos]
+def _float_models(bundle: Bundle, tflite: str | None) -> FloatModels:
+    if tflite and not Path(tflite).is_file():
+        raise InputError(f"--tflite-float: expected a .tflite file, got {tflite}.", hint="See the run's folder.")
+    return FloatModels(str(kept_float_model(bundle) or ""), tflite or "")
+
+
+def _time(url: str, api_key: str, photos: list[str], queries: int, floats: FloatModels) -> dict[str, Any]:
+    rounds = -(-queries // len(photos))
+    command = [sys.executable, "-m", "sightline_bench.edge.child", url, api_key, str(rounds), *floats, *photos]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
     if done.returncode:
         raise ServiceFailed(f"the device process ended with status {done.returncode}: {done.stderr[-500:]}")
@@ -140,6 +152,7 @@ def _figures(raw: dict[str, Any]) -> dict[str, Any]:
                 "load_ms": row["load_ms"],
                 "first_ms": row["first_ms"],
                 "warm_ms": percentiles(np.array(row["warm_ms"])),
+                "golden_cosine": row["golden_cosine"],
                 "ratio_to_int8": statistic_figure(
                     np.array(row["warm_ms"]) / np.array(raw["runtimes"]["onnxruntime int8"]["warm_ms"]),
                     lambda x: float(np.median(x)),
@@ -184,14 +197,15 @@ def show(result: dict[str, Any]) -> str:
         f"{_cell(result['cached_after_embedding_ms'].get('p95'))} p95",
         f"heavy modules in it: {', '.join(result['heavy_modules']) or 'none'}",
         "",
-        "| runtime | load ms | first call | warm p50 | warm p95 | ratio to ONNX int8 |",
-        "|---|---|---|---|---|---|",
+        "| runtime | load ms | first call | warm p50 | warm p95 | ratio to ONNX int8 | cosine to the golden embeddings, worst |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in result["runtimes"].items():
         low, high = row["ratio_to_int8"]["interval"]
         lines.append(
             f"| {name} | {row['load_ms']:.0f} | {row['first_ms']:.1f} | {row['warm_ms']['p50']:.2f} | "
-            f"{_cell(row['warm_ms'].get('p95'))} | {row['ratio_to_int8']['value']:.2f} [{low:.2f}, {high:.2f}] |"
+            f"{_cell(row['warm_ms'].get('p95'))} | {row['ratio_to_int8']['value']:.2f} [{low:.2f}, {high:.2f}] | "
+            f"{row['golden_cosine']:.4f} |"
         )
     return "\n".join(lines)
 

@@ -63,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--build-threads", type=int, default=1, help="cores a build may use (default 1)")
     parser.add_argument(
+        "--build-limit-s", type=float, default=7200, help="seconds after which a build is given up (default 7200)"
+    )
+    parser.add_argument(
         "--cache", help="folder for data sets and indexes (default sightline-retrieval among the temporary files)"
     )
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
@@ -74,10 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.summary:
         return summarize([Path(name) for name in args.summary], args.out)
-    if args.n < LEAST_N or not 1 <= args.queries <= QUERIES or args.rounds < 1 or args.build_threads < 1:
+    least = min(args.rounds, args.build_threads, args.build_limit_s)
+    if args.n < LEAST_N or not 1 <= args.queries <= QUERIES or least < 1:
         raise InputError(
-            f"retrieval: expected --n of at least {LEAST_N}, --queries of 1 to {QUERIES}, --rounds and --build-threads "
-            f"of at least 1, got {args.n}, {args.queries}, {args.rounds} and {args.build_threads}."
+            f"retrieval: expected --n of at least {LEAST_N}, --queries of 1 to {QUERIES}, --rounds, --build-threads and "
+            f"--build-limit-s of at least 1, got {args.n}, {args.queries}, {args.rounds}, {args.build_threads} and "
+            f"{args.build_limit_s:g}."
         )
     plan = Plan(
         contenders=_names("--contenders", args.contenders, tuple(CONTENDERS)),
@@ -87,6 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         queries=args.queries,
         rounds=args.rounds,
         threads=args.build_threads,
+        build_limit_s=args.build_limit_s,
     )
     with Progress(console=Console(stderr=True)) as bar:
         dataset = _dataset(args.data, args.n, args.packs, plan.cache, bar)
@@ -101,11 +107,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def summarize(files: list[Path], out: str | None) -> dict[str, Any]:
     """Return what several results say together: how cost grows."""
-    results = [json.loads(file.read_text()) for file in files]
-    results = sorted(
-        (result for result in results if "contenders" in result),
-        key=lambda result: (result["data"]["source_kind"], result["data"]["n"]),
-    )
+    results = _by_data([result for result in map(_read, files) if "contenders" in result])
     if not results:
         raise InputError("--summary: expected results of 'sightline bench retrieval', got none.")
     fits = growth(results)
@@ -114,6 +116,21 @@ def summarize(files: list[Path], out: str | None) -> dict[str, Any]:
         _write(out, summary, growth_table(fits) + "\n")
         plot(results, _beside(out, ".png"))
     return summary
+
+
+def _read(file: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(file.read_text())
+    return result
+
+
+def _by_data(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one result a data set; of a contender that several runs measured on it, what the first of them found."""
+    merged: dict[tuple[str, int], dict[str, Any]] = {}
+    for result in results:
+        key = (result["data"]["source_kind"], result["data"]["n"])
+        held = merged.get(key, result)
+        merged[key] = {**held, "contenders": {**result["contenders"], **held["contenders"]}}
+    return [merged[key] for key in sorted(merged)]
 
 
 def show(result: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sightline_bench.crops.contenders import CONTENDERS
 from sightline_bench.crops.scenes import Scene
 from sightline_bench.crops.sets import SceneSet
-from sightline_cloud.search import merge
+from sightline_cloud.nearest import merge
 from sightline_edge.crops import choose
 from sightline_edge.device import Device
 from sightline_edge.frame import Box, open_picture

@@ -19,7 +19,7 @@ from sightline_edge.cache import Asked
 from sightline_edge.rerank import unit
 from sightline_export.evaluate import Figure, mean_figure
 from sightline_shared.phash import dhash
-from sightline_shared.preprocess import load_image, to_tensor
+from sightline_shared.preprocess import load_image, luma, to_tensor
 from sightline_shared.where import Where
 
 Vectors = NDArray[np.float32]
@@ -47,7 +47,7 @@ class Clip:
             name,
             embeddings,
             tuple(code.tobytes() for code in codes),
-            tuple(map(dhash, tensors)),
+            tuple(dhash(luma(tensor)) for tensor in tensors),
             tuple(best.tolist()),
         )
 

@@ -10,8 +10,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,11 +27,18 @@ from sightline_shared.preprocess import load_image, to_tensor
 
 BEFORE_EMBEDDING = ("decode", "preprocess", "quality", "phash", "crops", "embed")
 # So many photographs are asked a second time, from the cache, and run by every runtime.
-REPEATED = 100
+REPEATED = 200
 
 
-def main(url: str, api_key: str, photos: list[str], rounds: int, float_model: str) -> None:
-    """Ask every photo `rounds` times and print one JSON object; `float_model` is an ONNX file's path, or empty."""
+class FloatModels(NamedTuple):
+    """Paths of the float student's files, empty where there is none."""
+
+    onnx: str
+    tflite: str
+
+
+def main(url: str, api_key: str, photos: list[str], rounds: int, floats: FloatModels) -> None:
+    """Ask every photo `rounds` times and print one JSON object."""
     at_import_mib = peak_mib()
     start = time.perf_counter()
     device = Device.load()
@@ -69,7 +77,7 @@ def main(url: str, api_key: str, photos: list[str], rounds: int, float_model: st
         "memory": memory,
         "heavy_modules": heavy,
         "cached_ms": _cached(url, api_key, device, photos[:REPEATED]),
-        "runtimes": _runtimes(device, float_model, photos[:REPEATED]),
+        "runtimes": _runtimes(device, floats, photos[:REPEATED]),
     }
     sys.stdout.write(json.dumps(report))
 
@@ -86,14 +94,19 @@ def _cached(url: str, api_key: str, device: Device, photos: list[str]) -> list[f
     return spent
 
 
-def _runtimes(device: Device, float_model: str, photos: list[str]) -> dict[str, dict[str, Any]]:
-    """Return for each runtime and file: milliseconds to load, of the first call, and of the warm ones, in turn."""
+def _runtimes(device: Device, floats: FloatModels, photos: list[str]) -> dict[str, dict[str, Any]]:
+    """Return for each runtime and file: milliseconds to load, of the first call, and of the warm ones, in turn.
+
+    `golden_cosine` is the worst cosine to the bundle's golden embeddings: whether a float file is this student's at all.
+    """
     bundle = device.bundle
     makers: dict[str, Callable[[], Runtime]] = {"onnxruntime int8": lambda: OrtRuntime(bundle.role("student"))}
-    if float_model:
-        makers["onnxruntime fp32"] = lambda: OrtRuntime(Path(float_model).read_bytes())
+    if floats.onnx:
+        makers["onnxruntime fp32"] = partial(OrtRuntime, Path(floats.onnx).read_bytes())
     if "student.tflite" in bundle.manifest.roles:
         makers["tflite int8"] = lambda: TfliteRuntime(bundle.role("student.tflite"))
+    if floats.tflite:
+        makers["tflite fp32"] = partial(TfliteRuntime, Path(floats.tflite).read_bytes())
     table: dict[str, dict[str, Any]] = {}
     loaded: dict[str, Runtime] = {}
     for name, make in makers.items():
@@ -108,6 +121,9 @@ def _runtimes(device: Device, float_model: str, photos: list[str]) -> dict[str, 
     for photo in photos:
         for name, runtime in loaded.items():
             table[name]["warm_ms"].append(_timed(runtime, _tensor(photo, device)))
+    for name, runtime in loaded.items():
+        products = runtime.embed(bundle.golden.tensors) * bundle.golden.embeddings
+        table[name]["golden_cosine"] = float(products.sum(axis=1).min())
     return table
 
 
@@ -122,4 +138,4 @@ def _timed(runtime: Runtime, tensor: np.ndarray[Any, np.dtype[np.uint8]]) -> flo
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[5:], int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], sys.argv[2], sys.argv[6:], int(sys.argv[3]), FloatModels(*sys.argv[4:6]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sightline_bench.packs import Photo
 from sightline_edge import quality
 from sightline_edge.runtimes import Runtime
-from sightline_shared.preprocess import load_image, to_tensor
+from sightline_shared.preprocess import load_image, luma, to_tensor
 
 BATCH = 16
 
@@ -39,6 +39,6 @@ def embed_all(
         int8 = [student.embed(tensor[np.newaxis])[0] for tensor in tensors]
         exact = reference.embed(tensors) if reference else [None] * len(chunk)
         for path, tensor, fast, full in zip(chunk, tensors, int8, exact, strict=True):
-            done[path] = Embedded(fast, full, quality.measure(tensor))
+            done[path] = Embedded(fast, full, quality.measure(luma(tensor)))
         progress(len(chunk))
     return done

@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
+from sightline_bench.quality.decision import decision
+from sightline_bench.quality.diversity import diversity
 from sightline_bench.quality.embeddings import embed_all
-from sightline_bench.quality.measure import DEPTH, Ranked, decisions, overlap, strangers, variants
+from sightline_bench.quality.measure import DEPTH, Ranked, overlap, strangers, variants
+from sightline_bench.quality.outcomes import outcomes
+from sightline_bench.quality.questions import ask_everything, ask_validation
+from sightline_bench.quality.rank_cost import rank_cost
+from sightline_bench.quality.routing import routing
 from sightline_bench.quality.sensitive import sensitive
 from sightline_bench.quality.tasks import Suite
 from sightline_bench.service import Gallery, running
 from sightline_edge import Client, Device, Options
 from sightline_edge.runtimes import Runtime
+from sightline_shared import confidence
 from sightline_shared.bundle import Bundle
 from sightline_shared.manifest import Manifest
 
@@ -34,6 +41,8 @@ def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path
         *(photo for task in suite.tasks for photo in task.queries),
         *suite.strangers,
         *suite.sensitive,
+        *suite.validation,
+        *(photo for pair in suite.copies for photo in pair),
     ]
     step = bar.add_task("embedding", total=len({photo.path for photo in everything}))
     embedded = embed_all(
@@ -44,8 +53,12 @@ def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path
         "retrieval": variants(suite, embedded, device, answered),
         "code_overlap": overlap(suite, embedded, device),
         "strangers": strangers(suite, embedded, device),
-        "decisions": decisions(suite, embedded, device),
+        "decisions": outcomes(suite, embedded, device),
+        "decision": decision(ask_everything(suite, embedded, device), ask_validation(suite, embedded, device), device),
         "sensitive": sensitive(suite, embedded, device),
+        "routing": routing(suite, embedded, device),
+        "diversity": diversity(suite, embedded, device),
+        "rank_cost": rank_cost(suite, embedded, device),
         "galleries": {name: len(photos) for name, photos in suite.galleries.items()},
     }
     plain: dict[str, Any] = _plain(figures)
@@ -82,8 +95,10 @@ def open_device(device: Device) -> Device:
 
 
 def open_bundle_of(bundle: Bundle) -> Bundle:
-    """Return `bundle` with decision thresholds that call everything found; files, codec and pairing stay the same."""
-    manifest: Manifest = dataclasses.replace(bundle.manifest, decision=dict.fromkeys(bundle.manifest.decision, NEVER))
+    """Return `bundle` with thresholds that call everything found, and no models; codec and pairing stay the same."""
+    roles = {role: name for role, name in bundle.manifest.roles.items() if role != confidence.ROLE}
+    open_to_all = dict.fromkeys(bundle.manifest.decision, NEVER)
+    manifest: Manifest = dataclasses.replace(bundle.manifest, decision=open_to_all, roles=roles)
     return Bundle(manifest, bundle.files, bundle.digest)
 
 

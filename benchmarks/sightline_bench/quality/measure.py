@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sightline_bench.packs import Photo
 from sightline_bench.quality.embeddings import Embedded
 from sightline_bench.quality.tasks import Suite, Task, relevance
-from sightline_edge import quality
 from sightline_edge.device import Device
 from sightline_edge.rerank import unit
 from sightline_export.evaluate import (
@@ -123,35 +122,6 @@ def strangers(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> d
             row["studio pictures turned away at 95 % kept"] = mean_figure(away)
         result[name] = row
     return result
-
-
-def decisions(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> dict[str, dict[str, Figure]]:
-    """Return, by kind of query, the share that the shipped thresholds would retake, refuse, find or leave unsure."""
-    gallery = _int8(next(iter(suite.galleries.values())), embedded)
-    groups: dict[str, tuple[Photo, ...]] = {
-        task.name: task.queries for task in suite.tasks if task.name not in ("packaged", "studio")
-    }
-    table: dict[str, dict[str, Figure]] = {}
-    for name, photos in {**groups, "strangers": suite.strangers}.items():
-        said = [_decide(embedded[photo.path], device, gallery) for photo in photos]
-        table[name] = {
-            outcome: mean_figure(np.array([one == outcome for one in said], np.float64))
-            for outcome in ("retake", "not_found on device", "not_found in cloud", "unsure", "found")
-        }
-    return table
-
-
-def _decide(one: Embedded, device: Device, gallery: Vectors) -> str:
-    """The product's own thresholds on one photograph, in the product's order."""
-    if quality.problem(one.quality, device.gate):
-        return "retake"
-    if device.gate.score(one.int8) < device.gate.reject_below:
-        return "not_found on device"
-    nearest = float((gallery @ sent(one.int8[np.newaxis], device)[0]).max())
-    decision = device.bundle.manifest.decision
-    if nearest < decision["not_found_max_score"]:
-        return "not_found in cloud"
-    return "found" if nearest >= decision["found_min_score"] else "unsure"
 
 
 def _int8(photos: tuple[Photo, ...], embedded: dict[Path, Embedded]) -> Vectors:

@@ -25,13 +25,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """Galleries by name, tasks over them, strangers that no gallery can answer, and subjects that must not be answered."""
+    """Galleries by name, tasks over them, strangers that no gallery can answer, and subjects that must not be answered.
+
+    `copies` are photographs, each with a near-duplicate that was made of it.
+    """
 
     source: str
     galleries: dict[str, tuple[Photo, ...]]
     tasks: tuple[Task, ...]
     strangers: tuple[Photo, ...]
     sensitive: tuple[Photo, ...] = ()
+    validation: tuple[Photo, ...] = ()
+    copies: tuple[tuple[Photo, Photo], ...] = ()
 
 
 def packs_suite(packs: Path, *, every: int = 1) -> Suite:
@@ -51,7 +56,15 @@ def packs_suite(packs: Path, *, every: int = 1) -> Suite:
         ),
         strangers=tuple(strangers[::every]),
         sensitive=tuple(select(shop, split="sensitive")[::every]),
+        validation=tuple(select(shop, split="val")[::every]),
+        copies=_copies(shop, packs / "shopfloor"),
     )
+
+
+def _copies(shop: list[Photo], root: Path) -> tuple[tuple[Photo, Photo], ...]:
+    """Return the generated near-duplicates, each after its original, whose path is the copy's instance."""
+    by_path = {photo.path: photo for photo in shop}
+    return tuple((by_path[root / copy.instance], copy) for copy in select(shop, split="neardup"))
 
 
 def samples_suite(root: Path, *, items: int = 96, seed: int = 0) -> Suite:

@@ -41,9 +41,15 @@ class Worker:
         """Build into the folder."""
         peak = PeakAnonymous()
         wall, cpu = time.perf_counter(), time.process_time()
-        self._contender.build(self._vectors_file, self._folder, threads)
+        self._contender.build(self._vectors_file, self._folder, threads)  # type: ignore[attr-defined]  # builders only
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        return {"wall_s": wall, "cpu_s": cpu, "threads": threads, "peak_anonymous_bytes": peak.stop()}
+        return {
+            "wall_s": wall,
+            "cpu_s": cpu,
+            "threads": threads,
+            "peak_anonymous_bytes": peak.stop(),
+            "peak_resident_bytes": memory()["peak"],
+        }
 
     def open(self) -> dict[str, Any]:
         """Open what was built, and say what memory that took."""
@@ -127,10 +133,11 @@ class PeakAnonymous:
 
 
 def memory() -> dict[str, int]:
-    """Return this process's resident bytes: anonymous ones, and those of files, which the kernel may take back."""
+    """Return this process's resident bytes: anonymous ones, those of files, which the kernel may take back, and the peak of both."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    anonymous, file, shared = (1024 * int(fields[name].split()[0]) for name in ("RssAnon", "RssFile", "RssShmem"))
-    return {"anonymous": anonymous, "file": file + shared}
+    names = ("RssAnon", "RssFile", "RssShmem", "VmHWM")
+    anonymous, file, shared, peak = (1024 * int(fields[name].split()[0]) for name in names)
+    return {"anonymous": anonymous, "file": file + shared, "peak": peak}
 
 
 def main() -> None:

@@ -72,7 +72,8 @@ def real(
     cache: Path, n: int, packs: Path, device: Device, views: int, progress: Progress, *, queries: int = QUERIES
 ) -> Dataset:
     """Return the data set of real embeddings, grown to `n`, made into `cache` unless it is there."""
-    folder = cache / f"real-{n}-{views}"
+    # Another bundle sees the same photographs elsewhere.
+    folder = cache / f"real-{n}-{views}-{device.bundle.digest[:12]}"
 
     def fill(writing: Path) -> dict[str, Any]:
         found = embeddings(cache, packs, device, views, progress)

@@ -18,6 +18,9 @@ from sightline_shared.errors import ServiceFailed
 ROOT = Path(__file__).resolve().parents[2]
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); from sightline_bench.retrieval.child import main; main()"
 LAST_WORDS = 2000
+# Longer than any honest answer takes on a busy machine: one library waits for itself for ever.
+ANSWER_LIMIT_S = 600.0
+CLOSING_LIMIT_S = 30.0
 
 
 class Child:
@@ -46,12 +49,17 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, do: str, *, limit_s: float | None = None, **arguments: Any) -> dict[str, Any]:
-        """Have it do one thing; raises ServiceFailed when it fails, dies, or is ended after `limit_s`."""
+    def ask(self, do: str, *, limit_s: float = ANSWER_LIMIT_S, **arguments: Any) -> dict[str, Any]:
+        """Have it do one thing; raises ServiceFailed when it fails, dies, or is ended since `limit_s` are over."""
         assert self._process.stdin and self._process.stdout
-        watch = threading.Timer(limit_s or 0, self._process.kill)
-        if limit_s is not None:
-            watch.start()
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        watch = threading.Timer(limit_s, end)
+        watch.start()
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self._process.stdin.flush()
@@ -61,7 +69,8 @@ class Child:
         finally:
             watch.cancel()
         if not line:
-            raise ServiceFailed(f"{self.contender}: its process ended at '{do}': {self._last_words()}")
+            how = f"was ended at '{do}', without an answer after {limit_s:g} s" if late.is_set() else f"ended at '{do}'"
+            raise ServiceFailed(f"{self.contender}: its process {how}: {self._last_words()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ServiceFailed(f"{self.contender}: '{do}' failed: {answer['error']:.500}")
@@ -70,7 +79,11 @@ class Child:
     def close(self) -> None:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(CLOSING_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
         self._said.close()
 
@@ -95,8 +108,13 @@ def interpreter(contender: str, pythons: Sequence[str]) -> str | None:
     return None
 
 
-def built(contender: str, python: str, dataset: Dataset, cache: Path, threads: int) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of the contender's index over the data set, and what its building cost; built unless it is there."""
+def built(
+    contender: str, python: str, dataset: Dataset, cache: Path, threads: int, limit_s: float
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of the contender's index over the data set, and what its building cost; built unless it is there.
+
+    Raises ServiceFailed when that fails or takes more than `limit_s`.
+    """
     builder = CONTENDERS[contender].built_by or contender
     folder = cache / "built" / dataset.folder.name / builder
     record = folder.with_suffix(".json")
@@ -106,7 +124,7 @@ def built(contender: str, python: str, dataset: Dataset, cache: Path, threads: i
             leftover.rmdir() if leftover.is_dir() else leftover.unlink()
         with Child(builder, python, dataset, folder) as child:
             about = child.ask("about")
-            cost = child.ask("build", threads=threads)
+            cost = child.ask("build", limit_s=limit_s, threads=threads)
         record.write_text(json.dumps({"version": about["version"], **cost}) + "\n")
     cost = json.loads(record.read_text())
     return folder, cost

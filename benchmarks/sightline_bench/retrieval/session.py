@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sightline_bench.retrieval.contenders import CONTENDERS, LIMIT
 from sightline_bench.retrieval.contenders.buckets import BUCKETS, PASSING, allowed
 from sightline_bench.retrieval.dataset import Dataset
 from sightline_bench.retrieval.figures import chosen, point, throughput, times
-from sightline_bench.retrieval.measure import Asked
+from sightline_bench.retrieval.measure import Asked, Failed
 from sightline_bench.retrieval.process import Child, built, interpreter
 from sightline_bench.retrieval.truth import Rows, exact, recall
 from sightline_export.evaluate import mean_figure
@@ -26,8 +26,6 @@ from sightline_shared.errors import ServiceFailed
 
 SCENES = ("batch", "cold", "filtered", "changes")
 CHUNK = 50_000
-# One library's opening never ends on some machines.
-OPENING_LIMIT_S = 300
 BATCH_THREADS = (1, 2)
 # A changed twentieth is what makes the service compact.
 CHANGED_SHARE = 0.05
@@ -46,6 +44,7 @@ class Plan:
     few: int = 200
     rounds: int = 3
     threads: int = 1
+    build_limit_s: float = 7200.0
 
 
 @dataclass
@@ -66,13 +65,14 @@ def run(dataset: Dataset, kind: str, plan: Plan, bar: Progress) -> tuple[dict[st
     before = machine.describe()
     with ExitStack() as stack:
         opened, missing = _open(dataset, plan, stack, bar)
-        asked = _search(opened, plan, bar)
+        asked = _search(opened, plan, missing, bar)
+        opened = {name: one for name, one in opened.items() if name not in missing}
         truth = dataset.truth()[: plan.queries]
         for name, one in opened.items():
             one.measured["points"] = _points(name, one, asked, truth)
-        _scenes(dataset, opened, plan, bar)
+        _scenes(dataset, opened, plan, missing, bar)
     if "cold" in plan.scenes:
-        _cold(dataset, opened, plan, bar)
+        _cold(dataset, opened, plan, missing, bar)
     result = {
         "benchmark": "retrieval",
         "machine": before,
@@ -91,7 +91,7 @@ def run(dataset: Dataset, kind: str, plan: Plan, bar: Progress) -> tuple[dict[st
     return result, _raw(asked)
 
 
-def _open(dataset: Dataset, plan: Plan, stack: ExitStack, bar: Progress) -> tuple[dict[str, Opened], dict[str, str]]:
+def _open(dataset: Dataset, plan: Plan, stack: ExitStack, bar: Progress) -> tuple[dict[str, Opened], Failed]:
     opened, missing = {}, {}
     step = bar.add_task("building and opening", total=len(plan.contenders))
     for name in plan.contenders:
@@ -101,9 +101,9 @@ def _open(dataset: Dataset, plan: Plan, stack: ExitStack, bar: Progress) -> tupl
             missing[name] = f"not installed: pip install {CONTENDERS[name].pip}, and name its Python by --peer-python"
         else:
             try:
-                folder, cost = built(name, python, dataset, plan.cache, plan.threads)
+                folder, cost = built(name, python, dataset, plan.cache, plan.threads, plan.build_limit_s)
                 child = stack.enter_context(Child(name, python, dataset, folder))
-                about, memory = child.ask("about"), child.ask("open", limit_s=OPENING_LIMIT_S)
+                about, memory = child.ask("about"), child.ask("open")
                 opened[name] = Opened(child, python, folder, cost, about, memory)
             except ServiceFailed as error:
                 missing[name] = error.message
@@ -111,12 +111,12 @@ def _open(dataset: Dataset, plan: Plan, stack: ExitStack, bar: Progress) -> tupl
     return opened, missing
 
 
-def _search(opened: Mapping[str, Opened], plan: Plan, bar: Progress) -> dict[tuple[str, int], Asked]:
+def _search(opened: Mapping[str, Opened], plan: Plan, missing: Failed, bar: Progress) -> dict[tuple[str, int], Asked]:
     efforts = {name: tuple(one.about["efforts"]) for name, one in opened.items()}
     blocks = plan.rounds * -(-plan.queries // measure.BLOCK) * sum(len(each) for each in efforts.values())
     step = bar.add_task("asking", total=blocks)
     children = {name: one.child for name, one in opened.items()}
-    return measure.side_by_side(children, efforts, plan.queries, plan.rounds, lambda: bar.advance(step))
+    return measure.side_by_side(children, efforts, plan.queries, plan.rounds, missing, lambda: bar.advance(step))
 
 
 def _points(name: str, one: Opened, asked: Mapping[tuple[str, int], Asked], truth: Rows) -> list[dict[str, Any]]:
@@ -127,36 +127,42 @@ def _points(name: str, one: Opened, asked: Mapping[tuple[str, int], Asked], trut
     ]
 
 
-def _scenes(dataset: Dataset, opened: Mapping[str, Opened], plan: Plan, bar: Progress) -> None:
+def _scenes(dataset: Dataset, opened: Mapping[str, Opened], plan: Plan, missing: Failed, bar: Progress) -> None:
     efforts = {name: int(chosen(one.measured["points"])["effort"]) for name, one in opened.items()}
     few = min(plan.few, plan.queries)
     if "batch" in plan.scenes:
         step = bar.add_task("batches", total=len(BATCH_THREADS))
         for threads in BATCH_THREADS:
             children = {name: one.child for name, one in opened.items()}
-            for name, done in measure.batches(children, efforts, threads, plan.rounds).items():
+            for name, done in measure.batches(children, efforts, threads, plan.rounds, missing).items():
                 opened[name].measured.setdefault("batch", {})[str(threads)] = throughput(done)
             bar.advance(step)
     if "filtered" in plan.scenes:
-        _filtered(dataset, {name: one for name, one in opened.items() if CONTENDERS[name].filters}, efforts, few, bar)
+        filtering = {name: one for name, one in opened.items() if CONTENDERS[name].filters}
+        _filtered(dataset, filtering, efforts, few, missing, bar)
 
 
-def _cold(dataset: Dataset, opened: Mapping[str, Opened], plan: Plan, bar: Progress) -> None:
+def _cold(dataset: Dataset, opened: Mapping[str, Opened], plan: Plan, missing: Failed, bar: Progress) -> None:
     """Ask contenders that read files, each alone: pages that another process maps cannot be dropped."""
-    on_disk = {name: one for name, one in opened.items() if CONTENDERS[name].on_disk}
+    on_disk = {name: one for name, one in opened.items() if CONTENDERS[name].on_disk and name not in missing}
     step = bar.add_task("cold", total=len(on_disk))
     for name, one in on_disk.items():
         few, effort = min(plan.few, plan.queries), int(chosen(one.measured["points"])["effort"])
-        with Child(name, one.python, dataset, one.folder) as child:
+        with _noted(name, missing), Child(name, one.python, dataset, one.folder) as child:
             child.ask("open")
             asked, left = measure.cold(child, few, effort)
-        found = mean_figure(recall(asked.rows, dataset.truth()[:few, : measure.K])).to_dict()
-        one.measured["cold"] = {"recall": found, **times(asked), "left_in_cache": left}
+            found = mean_figure(recall(asked.rows, dataset.truth()[:few, : measure.K])).to_dict()
+            one.measured["cold"] = {"recall": found, **times(asked), "left_in_cache": left}
         bar.advance(step)
 
 
 def _filtered(
-    dataset: Dataset, opened: Mapping[str, Opened], efforts: Mapping[str, int], few: int, bar: Progress
+    dataset: Dataset,
+    opened: Mapping[str, Opened],
+    efforts: Mapping[str, int],
+    few: int,
+    missing: Failed,
+    bar: Progress,
 ) -> None:
     vectors, queries = dataset.vectors(), dataset.queries()[:few]
     step = bar.add_task("filtered", total=len(PASSING) * (1 + len(opened)))
@@ -168,18 +174,28 @@ def _filtered(
         found = exact(queries, chunks, measure.K)[1]
         truth = np.where(found < 0, -1, rows[found])
         bar.advance(step)
-        for name, one in opened.items():
-            asked = measure.filtered(one.child, few, efforts[name], passing)
-            one.measured.setdefault("filtered", []).append(
-                {
-                    "passing": passing / BUCKETS,
-                    "matches": len(rows),
-                    "recall": mean_figure(recall(asked.rows, truth)).to_dict(),
-                    "answers_short": int(((asked.rows >= 0).sum(axis=1) < (truth >= 0).sum(axis=1)).sum()),
-                    **times(asked),
-                }
-            )
+        for name in [name for name in opened if name not in missing]:
+            with _noted(name, missing):
+                asked = measure.filtered(opened[name].child, few, efforts[name], passing)
+                opened[name].measured.setdefault("filtered", []).append(
+                    {
+                        "passing": passing / BUCKETS,
+                        "matches": len(rows),
+                        "recall": mean_figure(recall(asked.rows, truth)).to_dict(),
+                        "answers_short": int(((asked.rows >= 0).sum(axis=1) < (truth >= 0).sum(axis=1)).sum()),
+                        **times(asked),
+                    }
+                )
             bar.advance(step)
+
+
+@contextmanager
+def _noted(name: str, missing: Failed) -> Iterator[None]:
+    """Note a contender's failure and go on with the others."""
+    try:
+        yield
+    except ServiceFailed as error:
+        missing[name] = error.message
 
 
 def _described(name: str, one: Opened) -> dict[str, Any]:

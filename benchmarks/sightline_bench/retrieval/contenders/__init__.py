@@ -39,6 +39,9 @@ CONTENDERS = {
     ),
     "sightline-pq64": Entry("sightline", "pq64", "faiss", "", "the service's index, the wire's 64-byte codes", True),
     "sightline-pq32": Entry("sightline", "pq32", "faiss", "", "the service's index, 32-byte codes", True),
+    "sightline-fs32": Entry(
+        "sightline", "fastscan32", "faiss", "", "the service's index, 32-byte fast-scan codes", True
+    ),
     LIMIT: Entry(
         "bare", "", "faiss", "", "faiss alone on Sightline's lists, and its re-rank", False, True, "sightline"
     ),

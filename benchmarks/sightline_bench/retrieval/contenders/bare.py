@@ -30,9 +30,6 @@ class Bare:
         self.version = str(faiss.__version__)
         self.settings: dict[str, Any] = {"effort": "nprobe", "candidates": CANDIDATES}
 
-    def build(self, vectors_file: Path, folder: Path, threads: int) -> None:
-        raise NotImplementedError("Sightline builds what this one opens")
-
     def open(self, vectors_file: Path, folder: Path) -> None:
         (lists,) = folder.rglob(LISTS)
         self._index = faiss.read_index(str(lists), faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)

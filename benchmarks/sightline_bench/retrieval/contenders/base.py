@@ -16,7 +16,7 @@ BUILD_CHUNK = 50_000
 
 
 class Contender(Protocol):
-    """One library at its documented settings. `build` and `open` run in different processes, on the same folder."""
+    """One library at its documented settings."""
 
     @property
     def version(self) -> str: ...
@@ -36,16 +36,20 @@ class Contender(Protocol):
         """Whether answers need `vectors_file` too, beside the files in the folder."""
         ...
 
-    def build(self, vectors_file: Path, folder: Path, threads: int) -> None:
-        """Index the `(n, d) float16` of `vectors_file` into files in `folder`."""
-        ...
-
     def open(self, vectors_file: Path, folder: Path) -> None:
-        """Make ready to answer, with one thread."""
+        """Make ready to answer, with one thread, from what another process built into `folder`."""
         ...
 
     def search(self, queries: Queries, k: int, effort: int, threads: int = 1) -> Rows:
         """Return the rows `(q, k)` of the nearest vectors, best first; -1 fills places without one."""
+        ...
+
+
+class Building(Contender, Protocol):
+    """A contender that does not open what another one built."""
+
+    def build(self, vectors_file: Path, folder: Path, threads: int) -> None:
+        """Index the `(n, d) float16` of `vectors_file` into files in `folder`."""
         ...
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,20 +23,22 @@ from sightline_shared.where import Where
 
 CODEC = "codec.bin"
 CODEC_SAMPLE = 20_000
+WIRE_BYTES = 64
 RESCORE = 100
 
 
 class Sightline:
-    """One list coder ("rabitq", "pq64" or "pq32"), with all lists in RAM or all on the SSD."""
+    """One list coder ("rabitq", or "pq" or "fastscan" and the bytes of a code), with all lists in RAM or all on the SSD."""
 
     efforts = (4, 8, 16, 32, 64)
     reads_vectors = False  # the snapshot has its own
 
     def __init__(self, coder: str, *, ssd: bool = False) -> None:
         self.version = __version__
-        self.code_bytes = 32 if coder == "pq32" else 64
+        name = coder.rstrip("0123456789")
+        self.code_bytes = int(coder.removeprefix(name) or WIRE_BYTES)
         self.options = Settings(
-            list_coder=coder.rstrip("0123456789"),
+            list_coder=name,
             rescore=RESCORE,
             filter_keys=FILTER_KEYS,
             index_ram_bytes=0 if ssd else None,
@@ -54,6 +57,7 @@ class Sightline:
     def build(self, vectors_file: Path, folder: Path, threads: int) -> None:
         sample = sampled(mapped(vectors_file), CODEC_SAMPLE)
         (folder / CODEC).write_bytes(train_codec(sample, self.code_bytes, iterations=8).to_bytes())
+        faiss.omp_set_num_threads(threads)
         indexes(vectors_file, folder, self.options, threads)
 
     def open(self, vectors_file: Path, folder: Path) -> None:
