@@ -70,7 +70,8 @@ def read_columns(columns: Any, count: int, rows: int) -> tuple[Column, ...]:
 
 def size_bytes(columns: Sequence[dict[str, Any]], cells: Sequence[Sequence[bytes]]) -> int:
     """Return what counts towards MAX_CELLS_BYTES: words, and cells with their ends of line."""
-    return sum(column["words_bytes"] for column in columns) + sum(len(cell) + 1 for cell in chain.from_iterable(cells))
+    words = sum(int(column["words_bytes"]) for column in columns)
+    return words + sum(len(cell) + 1 for cell in chain.from_iterable(cells))
 
 
 def joined(columns: Sequence[Sequence[bytes]]) -> bytes:
@@ -158,9 +159,8 @@ def _pack_numbers(values: list[int]) -> bytes:
 
 
 def _read_numbers(data: bytes, count: int) -> Numbers:
-    low, high = np.frombuffer(inflated(data, 2 * count), np.uint8).reshape(2, count).astype(np.uint16)
-    numbers: Numbers = low | high << 8
-    return numbers
+    low, high = np.frombuffer(inflated(data, 2 * count), np.uint8).reshape(2, count)
+    return np.asarray(low + high * np.uint16(BLOCK), np.uint16)
 
 
 def _deflated(data: bytes) -> bytes:

@@ -1,9 +1,8 @@
-"""The service's ranking stages on photographs: diversity against relevance, and near-duplicates of what is there."""
+"""The service's ranking on photographs: categories, diversity against relevance, and near-duplicates of what is there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,24 @@ from numpy.typing import NDArray
 
 from sightline_bench.packs import Photo
 from sightline_bench.quality.embeddings import Embedded
-from sightline_bench.quality.measure import Ranked, Vectors, rank, sent
+from sightline_bench.quality.measure import Ranked, Vectors, sent
+from sightline_bench.quality.staged import PLACES, answered, search, vectors_of
 from sightline_bench.quality.tasks import Suite, Task, relevance
-from sightline_cloud.rank.candidate import Candidate
-from sightline_cloud.rank.context import Context
+from sightline_cloud.rank.diversity import WEIGHT as MMR
 from sightline_cloud.rank.diversity import Diversity
 from sightline_cloud.rank.duplicates import MIN_COSINE, Duplicates
-from sightline_cloud.rank.stages import Ranking, Stage
+from sightline_cloud.rank.metadata import Metadata, Weights
+from sightline_cloud.rank.stages import Stage
+from sightline_cloud.settings import Settings
 from sightline_edge.device import Device
 from sightline_export.evaluate import Figure, average_precision_at, hits_at, mean_figure
-from sightline_shared.budget import Budget
-from sightline_shared.codec import Codec
 
-PLACES = 10
-PLAIN = "by cosine alone"
+PLAIN, DEFAULT = "by cosine alone", "the default: category, near-duplicates"
 WEIGHTS = (0.95, 0.9, 0.8, 0.7, 0.5)
 CLUSTERS = (0.9, 0.85, 0.8)
 THRESHOLDS = (0.9, 0.93, 0.95, 0.96, MIN_COSINE, 0.98)
 NO_GROUPS = ""
+RELEVANCE = ("R@1", "R@5", "R@10", "mAP@10")
 
 
 def diversity(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> dict[str, Any]:
@@ -42,66 +41,43 @@ def diversity(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> d
 
 def variants() -> dict[str, tuple[Stage, ...]]:
     """Return the stages that are compared; one representative a cluster is the collapse at a lower cosine."""
+    weight = Settings().category_weight
+    category, collapse = Metadata(Weights(category=weight)), Duplicates(MIN_COSINE, NO_GROUPS)
     return {
         PLAIN: (),
-        f"near-duplicates collapsed ({MIN_COSINE:g}, the default)": (Duplicates(MIN_COSINE, NO_GROUPS),),
+        f"category {weight:g}": (category,),
+        f"near-duplicates from {MIN_COSINE:g}": (collapse,),
+        DEFAULT: (category, collapse),
+        f"the default and MMR {MMR:g}": (category, collapse, Diversity(MMR)),
         **{f"MMR {weight:g}": (Diversity(weight),) for weight in WEIGHTS},
         **{f"one a cluster of {cosine:g}": (Duplicates(cosine, NO_GROUPS),) for cosine in CLUSTERS},
     }
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Each query's nearest gallery rows `(n, m) int64`, best first, their cosines `(n, m)`, and every gallery item's code."""
-
-    rows: Ranked
-    cosines: Vectors
-    codes: list[bytes]
-
-
-def search(queries: Vectors, gallery: Vectors, codec: Codec, depth: int = 2 * PLACES) -> Found:
-    """Return an exact search of `queries`, decoded, over `gallery`, both of unit length, as in the service."""
-    cosines = queries @ gallery.T
-    rows = rank(queries, gallery, depth)
-    codes = [code.tobytes() for code in codec.encode(gallery)]
-    return Found(rows, np.take_along_axis(cosines, rows, axis=1), codes)
-
-
-def answered(found: Found, codec: Codec, stages: Sequence[Stage]) -> Ranked:
-    """Return the gallery rows `(n, PLACES)` that the stages make of them; -1 for a place that nothing fills."""
-    ranking = Ranking(stages)
-    fetch = ranking.fetch(PLACES)
-    rows = np.full((len(found.rows), PLACES), -1, np.int64)
-    for place, (nearest, cosines) in enumerate(zip(found.rows.tolist(), found.cosines.tolist(), strict=True)):
-        candidates = [
-            Candidate(row, "", cosine, 0, {}, found.codes[row])
-            for row, cosine in zip(nearest[:fetch], cosines[:fetch], strict=True)
-        ]
-        ranked = ranking.run(candidates, Context(candidates, PLACES, codec), Budget()).candidates
-        rows[place, : len(ranked)] = [candidate.pk for candidate in ranked]
-    return rows
-
-
 def _by_variant(
     task: Task, suite: Suite, embedded: dict[Path, Embedded], device: Device
 ) -> dict[str, dict[str, Figure]]:
-    """Return R@1, the gains in R@5, R@10 and mAP@10 over the plain order (each query with itself), and how varied it is."""
+    """Return R@1, what is gained over the plain order (each query with itself), and how varied the answers are.
+
+    "same category" is the share of the answer that has the query's coarse class.
+    """
     photos = suite.galleries[task.gallery]
     right = relevance(task, photos)
     usable = np.flatnonzero(right.any(axis=1))
     asked = tuple(task.queries[row] for row in usable.tolist())
     gallery = vectors_of(photos, embedded)
-    found = search(sent(vectors_of(asked, embedded), device), gallery, device.codec)
-    classes = _classes(photos)
+    found = search(sent(vectors_of(asked, embedded), device), photos, gallery, device)
+    classes, wanted = _classes(photos), [photo.coarse for photo in asked]
     table: dict[str, dict[str, Figure]] = {}
     plain: dict[str, NDArray[np.float64]] = {}
     for name, stages in variants().items():
-        rows = answered(found, device.codec, stages)
+        rows = answered(found, device, stages)
         values = _relevant(rows, right[usable])
         plain = plain or values
         table[name] = {
             "R@1": mean_figure(values["R@1"]),
-            **{f"{what} gained": mean_figure(values[what] - plain[what]) for what in ("R@5", "R@10", "mAP@10")},
+            **{f"{what} gained": mean_figure(values[what] - plain[what]) for what in RELEVANCE},
+            "same category": mean_figure(np.array([_share(found.categories, *pair) for pair in zip(rows, wanted, strict=True)])),
             "classes": mean_figure(np.array([len(set(classes[row[row >= 0]])) for row in rows], np.float64)),
             "likeness": mean_figure(np.array([likeness(gallery[row[row >= 0]]) for row in rows])),
             "places filled": mean_figure((rows >= 0).sum(axis=1).astype(np.float64)),
@@ -115,6 +91,10 @@ def _relevant(rows: Ranked, right: NDArray[np.bool_]) -> dict[str, NDArray[np.fl
         **{f"R@{k}": hits_at(hit, k) for k in (1, 5, 10)},
         "mAP@10": average_precision_at(hit, right.sum(axis=1), 10),
     }
+
+
+def _share(categories: list[str], row: NDArray[np.int64], wanted: str) -> float:
+    return float(np.mean([categories[item] == wanted for item in row[row >= 0]]))
 
 
 def likeness(vectors: Vectors) -> float:
@@ -138,12 +118,12 @@ def _by_threshold(suite: Suite, embedded: dict[Path, Embedded], device: Device) 
     decoded = sent(gallery, device)
     caught = np.einsum("ij,ij->i", decoded[pairs[:, 0]], decoded[pairs[:, 1]])
     asked = tuple(dict.fromkeys(photo for task in suite.tasks for photo in task.queries))
-    found = search(sent(vectors_of(asked, embedded), device), gallery, device.codec)
-    before = _lost(answered(found, device.codec, ()), pairs)
+    found = search(sent(vectors_of(asked, embedded), device), photos, gallery, device)
+    before = _lost(answered(found, device, ()), pairs)
     apart = _false_pairs([photo for photo in photos if photo not in set(copies)], embedded, device)
     table: dict[str, dict[str, Figure]] = {}
     for cosine in THRESHOLDS:
-        after = _lost(answered(found, device.codec, (Duplicates(cosine, NO_GROUPS),)), pairs)
+        after = _lost(answered(found, device, (Duplicates(cosine, NO_GROUPS),)), pairs)
         table[f"{cosine:g}"] = {
             "caught": mean_figure((caught >= cosine).astype(np.float64)),
             "places lost before": mean_figure(before[before > 0]),
@@ -182,15 +162,10 @@ def _classes(photos: Sequence[Photo]) -> NDArray[np.int64]:
     return numbers
 
 
-def vectors_of(photos: tuple[Photo, ...], embedded: dict[Path, Embedded]) -> Vectors:
-    """Return the int8 embeddings rounded to float16, as the index stores them."""
-    return np.stack([embedded[photo.path].int8 for photo in photos]).astype(np.float16).astype(np.float32)
-
-
 def lines(result: dict[str, Any]) -> list[str]:
     """Return both tables, of figures that went through JSON; gains in points, likeness as a mean cosine."""
-    gains = ("R@5 gained", "R@10 gained", "mAP@10 gained")
-    columns = ("R@1", *gains, "classes", "likeness", "places filled")
+    shares = ("R@1", *(f"{what} gained" for what in RELEVANCE), "same category")
+    columns = (*shares, "classes", "likeness", "places filled")
     text = [
         "",
         f"| task | n | first {PLACES} ranked | {' | '.join(columns)} |",
@@ -198,7 +173,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     ]
     for task, table in result["ranking"].items():
         for variant, row in table.items():
-            cells = [shown(row["R@1"], 100), *(shown(row[name], 100) for name in gains)]
+            cells = [shown(row[name], 100) for name in shares]
             cells += [shown(row["classes"], 1), shown(row["likeness"], 1, 3), shown(row["places filled"], 1)]
             text.append(f"| {task} | {row['R@1']['n']} | {variant} | {' | '.join(cells)} |")
     if result["duplicates"]:

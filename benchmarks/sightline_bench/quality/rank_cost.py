@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sightline_bench.quality.diversity import Found, search, shown, vectors_of
+from sightline_bench.quality.diversity import shown
 from sightline_bench.quality.embeddings import Embedded
 from sightline_bench.quality.measure import sent
+from sightline_bench.quality.staged import Found, candidates_of, search, vectors_of
 from sightline_bench.quality.tasks import Suite
 from sightline_cloud.rank.build import STAGES, build
 from sightline_cloud.rank.candidate import Candidate
@@ -35,8 +37,8 @@ def rank_cost(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> d
     """Return, by number of candidates and ranking, the median CPU milliseconds of a query; all metadata signals weigh."""
     task = suite.tasks[0]
     queries = sent(vectors_of(task.queries[:QUERIES], embedded), device)
-    gallery = vectors_of(suite.galleries[task.gallery], embedded)
-    found = search(queries, gallery, device.codec, max(CANDIDATES))
+    photos = suite.galleries[task.gallery]
+    found = search(queries, photos, vectors_of(photos, embedded), device, max(CANDIDATES))
     rankings = {
         "none": Ranking(()),
         **{name: build((name,), weights=WEIGHTS) for name in STAGES},
@@ -48,11 +50,8 @@ def rank_cost(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> d
 
 def _medians(found: Found, rankings: Mapping[str, Ranking], count: int, codec: Codec) -> dict[str, Figure]:
     spent_ms: dict[str, list[float]] = {name: [] for name in rankings}
-    for nearest, cosines in zip(found.rows[:, :count].tolist(), found.cosines[:, :count].tolist(), strict=True):
-        candidates = [
-            Candidate(row, "", cosine, 0, METADATA, found.codes[row])
-            for row, cosine in zip(nearest, cosines, strict=True)
-        ]
+    for place in range(len(found.rows)):
+        candidates = [dataclasses.replace(one, metadata=METADATA) for one in candidates_of(found, place, count)]
         for name, ranking in rankings.items():  # one after another: what else the machine does meets all alike
             spent_ms[name].append(_once_ms(ranking, candidates, codec))
     return {name: statistic_figure(np.array(values), _median) for name, values in spent_ms.items()}
@@ -60,7 +59,7 @@ def _medians(found: Found, rankings: Mapping[str, Ranking], count: int, codec: C
 
 def _once_ms(ranking: Ranking, candidates: Sequence[Candidate], codec: Codec) -> float:
     begun = time.thread_time()
-    ranking.run(candidates, Context(candidates, 20, codec, compatibility=lambda _: 1.0), Budget())
+    ranking.run(candidates, Context(candidates, 20, codec, compatibility=lambda one: compatible(one.metadata["category"], SHARES, LABELS)), Budget())
     return 1000 * (time.thread_time() - begun)
 
 

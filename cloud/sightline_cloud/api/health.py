@@ -33,7 +33,9 @@ async def readyz(request: Request) -> dict[str, Any]:
                 f"the indexes of {live.bundle.label} stand at change {live.indexes.seq} of {position} and cannot follow.",
                 hint="The service's log says why, under 'catch_up_failed'.",
             )
-    return {"ok": True, "index": min(live.indexes.seq for live in engine.generations.values())}
+    # Ready all the same: restricted answers are right answers. But whoever operates it should see why they are all restricted.
+    trouble = {"policy_trouble": engine.policy.trouble} if engine.policy.trouble else {}
+    return {"ok": True, **trouble, "index": min(live.indexes.seq for live in engine.generations.values())}
 
 
 @router.get("/v1/version", summary="What this service pairs with")

@@ -72,4 +72,5 @@ def _live(result: dict[str, Any]) -> list[str]:
         "  " + ", ".join(f"{name} {value}" for name, value in result[part].items())
         for part in ("cache", "housekeeping")
     ]
+    lines.append(f"  degrade ladder: {result['step']}; policy {result['policy']}")
     return lines + [f"  trouble: {text}" for text in result["trouble"]]

@@ -148,10 +148,11 @@ def _mapped_index(path: Path) -> faiss.IndexIVF:
     graph = faiss.downcast_index(index.quantizer)
     for holder, name in ((faiss.downcast_index(graph.storage), "codes"), (graph.hnsw, "neighbors")):
         mapped = getattr(holder, name)
-        copied = type(mapped)()
-        copied.resize(mapped.size())
-        faiss.memcpy(copied.data(), mapped.data(), mapped.byte_size())
-        setattr(holder, name, copied)
+        # The mapping stays: it is the lists' as well.
+        address, size, size_bytes = mapped.data(), mapped.size(), mapped.byte_size()
+        setattr(holder, name, type(mapped)())
+        getattr(holder, name).resize(size)
+        faiss.memcpy(getattr(holder, name).data(), address, size_bytes)
     return index
 
 
@@ -169,6 +170,9 @@ def read_index(path: Path, flags: int = 0) -> faiss.IndexIVF:
     # The downcast object keeps it alive from here on.
     read.this.disown()
     index.this.own(True)
-    if not isinstance(index, faiss.IndexIVF) or not isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
-        raise SnapshotCorrupt(f"{path}: expected an IVF index over an HNSW graph, got {type(index).__name__}.")
+    graph = faiss.downcast_index(index.quantizer) if isinstance(index, faiss.IndexIVF) else None
+    if not isinstance(graph, faiss.IndexHNSW) or not isinstance(faiss.downcast_index(graph.storage), faiss.IndexFlat):
+        raise SnapshotCorrupt(
+            f"{path}: expected an IVF index over an HNSW graph of vectors, got {type(index).__name__}."
+        )
     return index

@@ -39,7 +39,9 @@ def in_memory(engine: Engine, tenant: str) -> dict[str, Any]:
             vectors = max(1, stats["vectors"])
             sizes = {f"{kind}_bytes_a_vector": round(stats[f"{kind}_bytes"] / vectors, 1) for kind in ("ram", "ssd")}
             indexes.append(part.line(tenant, change=part.indexes.seq, **stats, **sizes))
-    return {"indexes": indexes, "cache": engine.cache.stats(tenant), "trouble": _trouble(engine)}
+    # Of all tenants' doings only what concerns this one, too: how busy the service is, and which policy it applies.
+    shared = {"step": engine.pressure.level.name.lower(), "policy": engine.policy.version}
+    return {"indexes": indexes, "cache": engine.cache.stats(tenant), **shared, "trouble": _trouble(engine)}
 
 
 def verify_disk(engine: Engine, progress: Progress | None = None) -> list[str]:
@@ -77,7 +79,8 @@ def changes_of_snapshots(folder: Path) -> list[int]:
 
 
 def _trouble(engine: Engine) -> list[str]:
-    return [live.indexes.trouble for live in engine.generations.values() if live.indexes.trouble]
+    troubles = [live.indexes.trouble for live in engine.generations.values() if live.indexes.trouble]
+    return troubles + ([f"policy: {engine.policy.trouble}"] if engine.policy.trouble else [])
 
 
 def _shown(shard: Path, snapshots: Snapshots, name: str) -> dict[str, Any]:

@@ -130,8 +130,8 @@ class PolicyRouter:
         head = usable_head(live.bundle, policy.head)
         seen: Certainty = seen_in_codes(head, vectors, policy.head) if head else "open"
         told = seen_by_device(head, device_scores)
-        words = plain(text)
-        named = tuple(each.name for each in policy.classes if holds(words, each.needles))
+        words = plain(text) if text else ""
+        named = tuple(each.name for each in policy.classes if holds(words, each.needles)) if words else ()
         if seen == told == "open" and not named:
             return OPEN
         kinds = policy.classes_of_kinds(head.kinds) if head and (seen, told) != ("open", "open") else ()

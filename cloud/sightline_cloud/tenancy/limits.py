@@ -90,8 +90,10 @@ def stored(changes: Mapping[str, Any]) -> str | None:
 
 def read(text: str | None) -> dict[str, Any]:
     """Return a key's own limits as `stored` gave them; raises StoreCorrupt."""
+    if text is None:
+        return {}
     try:
-        changes = json.loads(text or "{}")
+        changes = json.loads(text)
         Limits().but(changes)
     except (ValueError, TypeError, ConfigInvalid) as error:
         raise StoreCorrupt(f"keys: expected limits as they were stored, got {text!r:.80}.") from error

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from sightline_edge.conformance.document import Document, Vector, floats, noise,
 from sightline_edge.device import Device
 from sightline_edge.pocket import PocketIndex
 from sightline_shared import pocket_file
+from sightline_shared.pocket_columns import joined, pack_column
 from sightline_shared.pocket_file import HEADER, Identity, Part, Pocket
 from sightline_shared.where import Wanted, Where
 
@@ -56,6 +57,7 @@ def pockets(device: Device) -> Document:
         "whole": ("pocket-whole.slp", None),
         "delta": ("pocket-delta.slp", "pocket-whole.slp"),
         "nothing in it": ("pocket-empty.slp", None),
+        "format 1": ("pocket-format-1.slp", None),
     }
     refused: dict[str, tuple[str, str | None]] = {
         "a delta without what it is for": ("pocket-delta.slp", None),
@@ -90,33 +92,48 @@ def _cell(value: Any) -> bytes:
 def _files(device: Device, before: Pocket, after: Pocket) -> dict[str, bytes]:
     """Return the files; of those that must be refused, each is wrong in one way, and right in all that comes after."""
     whole = before.to_bytes()
-    cells_bytes = msgpack.unpackb(whole[HEADER.size :])["cells_bytes"]
+    columns, text = msgpack.unpackb(whole[HEADER.size :])["columns"], joined(before.columns)
     changed = np.array([pk in (4, 2**40) for pk in after.pks.tolist()])
     other = replace(before, identity=replace(before.identity, pairing_id=bytes(8)))
     return {
         "pocket-whole.slp": whole,
         "pocket-delta.slp": after.delta(changed),
         "pocket-empty.slp": _state(device, {}, 1).to_bytes(),
+        "pocket-format-1.slp": _altered(whole, 1, columns=None, cells=zlib.compress(text), cells_bytes=len(text)),
         "pocket-not-of-this-pairing.slp": other.to_bytes(),
         "pocket-not-whole.slp": whole[:-1],
         "pocket-not-of-its-digest.slp": whole[:16] + bytes([whole[16] ^ 1]) + whole[17:],
         "pocket-not-of-its-size.slp": whole[:12] + bytes([whole[12] ^ 1]) + whole[13:],
-        "pocket-not-of-format-1.slp": whole[:8] + b"\x02" + whole[9:],
+        "pocket-not-of-a-known-format.slp": whole[:8] + b"\x03" + whole[9:],
         "pocket-not-a-pocket.slp": b"<html>502 Bad Gateway</html>" * 4,
         "pocket-not-all-fields.slp": _altered(whole, codes=None),
         "pocket-not-ascending.slp": replace(before, pks=before.pks[::-1]).to_bytes(),
         "pocket-not-its-codes.slp": _altered(whole, codes=bytes(before.codes.size)),
-        "pocket-not-its-size-inflated.slp": _altered(whole, cells_bytes=cells_bytes + 1),
-        "pocket-not-what-was-compressed.slp": _altered(whole, cells=zlib.compress(bytes(2**20))),
+        "pocket-not-a-column-each.slp": _altered(whole, columns=columns[:-1]),
+        "pocket-not-its-size-inflated.slp": _with_ids(whole, words_bytes=columns[0]["words_bytes"] + 1),
+        "pocket-not-what-was-compressed.slp": _with_ids(whole, words=zlib.compress(bytes(2**20))),
+        "pocket-not-a-word-each.slp": _with_ids(whole, numbers=zlib.compress(b"\xff" * 2 * _words(before.columns[0]))),
+        "pocket-not-the-words-it-counts.slp": _with_ids(whole, counts=zlib.compress(b"\0" * 2 * len(before.pks))),
         "pocket-not-within-the-limits.slp": _altered(whole, count=pocket_file.MAX_ITEMS + 1),
     }
 
 
-def _altered(data: bytes, **changes: Any) -> bytes:
+def _altered(data: bytes, number: int = pocket_file.FORMAT, /, **changes: Any) -> bytes:
     """Return a file with other fields in its body, and a header that fits; None takes a field out."""
     fields = {**msgpack.unpackb(data[HEADER.size :]), **changes}
     body: bytes = msgpack.packb({name: value for name, value in fields.items() if value is not None})
-    return HEADER.pack(pocket_file.MAGIC, pocket_file.FORMAT, len(body), hashlib.sha256(body).digest()) + body
+    return HEADER.pack(pocket_file.MAGIC, number, len(body), hashlib.sha256(body).digest()) + body
+
+
+def _with_ids(data: bytes, **changes: Any) -> bytes:
+    """Return a file whose first column, the ids, has other fields."""
+    first, *others = msgpack.unpackb(data[HEADER.size :])["columns"]
+    return _altered(data, columns=[{**first, **changes}, *others])
+
+
+def _words(cells: Sequence[bytes]) -> int:
+    """Return into how many words a column was cut."""
+    return sum(zlib.decompress(pack_column(cells)["counts"])[: len(cells)])
 
 
 def _opened(files: Mapping[str, bytes], file: str, base: str | None, device: Device) -> tuple[Pocket, PocketIndex]:

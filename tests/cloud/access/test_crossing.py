@@ -214,7 +214,7 @@ def state_of(service: Service, tenant: str) -> list[tuple[object, ...]]:
 
 
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -2,6 +2,10 @@
 
 golden/catalogue-1.sqlite was made by the code of commit 76d2e77, the last with schema 1: 20 items of 'default' (16
 numbers, 4 bytes a code), number 7 added again, 3 and 4 removed, 40 added and removed; 5 items of 'shop-2'; one key.
+
+golden/catalogue-2.sqlite was made by the code of commit 5d30029, the last with schema 2: 20 items of 'default' in two
+generations (16 and 8 numbers, 4 and 2 bytes a code), 3 removed, 4 erased, the price of 5 changed; 5 items of 'shop-2';
+three keys, one of them revoked.
 """
 
 import hashlib
@@ -17,10 +21,13 @@ from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.generations import Generation
 from sightline_cloud.catalog.slots import slot_of
 from sightline_cloud.catalog.store import Store
-from sightline_cloud.tenancy.auth import Keys
-from sightline_shared.errors import ChangesPruned, StoreError, VersionMismatch
+from sightline_cloud.ingest.blocked import BlockedImages
+from sightline_cloud.tenancy.auth import Caller, Keys
+from sightline_shared.errors import ChangesPruned, KeyUnknown, StoreError, VersionMismatch
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "catalogue-1.sqlite"
+GOLDEN_2 = GOLDEN.with_name("catalogue-2.sqlite")
+BOTH = [Generation(b"pairing1".hex(), "golden 1", 16, 4), Generation(b"pairing2".hex(), "golden 2", 8, 2)]
 MADE_BY = Generation(b"pairing1".hex(), "golden 1", 16, 4)
 LAST_PK, LAST_SEQ = 27, 31
 
@@ -133,3 +140,63 @@ def test_a_schema_that_this_package_does_not_know_is_refused(path: Path, schema:
     with pytest.raises(StoreError, match=f"expected catalogue schema 3, got '{schema}'. {hint}"):
         Database(path, [MADE_BY])
     assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    return Path(shutil.copy(GOLDEN_2, tmp_path / "c2.sqlite"))
+
+
+def test_a_catalogue_of_schema_2_is_whole_in_schema_3(second: Path) -> None:
+    store = Store(Database(second, BOTH))
+    assert store.counts() == {"default": 18, "shop-2": 5} and store.position() == 28
+    assert store.get("default", "item/5")["metadata"] == {"title": "Item 5 é", "category": "milk", "price": 9.0}
+    assert [(c.label, c.items, c.missing) for c in store.coverage()] == [("golden 1", 23, 0), ("golden 2", 23, 0)]
+    assert store.verify() == []
+    assert {change.op for change in store.feed().changes_since(0)} == {"add", "update", "remove"}
+    again = store.erase("default", ["item/4"])
+    assert (again.found, again.earlier) == ([], {"item/4": 1}), "receipts are still known"
+
+
+def test_keys_of_schema_2_open_what_they_opened_and_learn_what_is_new(second: Path) -> None:
+    keys = Keys(Database(second, BOTH))
+    one, two, three = (f"sk_golden-secret-number-{number}-of-schema-2" for number in range(3))
+    assert keys.caller(f"Bearer {one}") == Caller("default", "golden", frozenset({"search", "write"}))
+    assert keys.caller(f"Bearer {three}").tenant == "shop-2"
+    with pytest.raises(KeyUnknown):
+        keys.caller(f"Bearer {two}")
+    assert {(row["name"], row["expires"], row["used"], row["previous_until"]) for row in keys.list()} == {
+        (name, None, None, None) for name in ("golden", "gone", "theirs")
+    }
+    new = keys.rotate("golden", days=3)
+    keys.limit("golden", {"burst": 2})
+    assert keys.caller(f"Bearer {one}") == keys.caller(f"Bearer {new}")
+    assert keys.caller(f"Bearer {new}").limits == {"burst": 2}
+
+
+def test_a_migrated_schema_2_is_as_a_new_catalogue(second: Path, tmp_path: Path) -> None:
+    def shape(database: Database) -> tuple[set[tuple[str, ...]], set[str]]:
+        tables = [name for (name,) in database.ask("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {(table, *row[1:3]) for table in tables for row in database.ask(f"PRAGMA table_info({table})")}
+        return columns, {name for (name,) in database.ask("SELECT name FROM sqlite_master WHERE type = 'index'")}
+
+    assert shape(Database(second, BOTH)) == shape(Database(tmp_path / "new.sqlite", BOTH))
+
+
+def test_schema_2_in_postgresql_becomes_schema_3(postgres_url: str) -> None:
+    database = Database(postgres_url, BOTH)
+    key = Keys(database).add("app", tenant="shop")
+    with database.write() as connection:  # as schema 2 was
+        connection.exec_driver_sql("DROP TABLE blocked")
+        connection.exec_driver_sql("DROP INDEX keys_by_previous")
+        for column in ("expires", "previous", "previous_until", "used", "limits"):
+            connection.exec_driver_sql(f"ALTER TABLE keys DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE meta SET value = '2' WHERE key = 'schema'")
+    database.close()
+    again = Database(postgres_url, BOTH)
+    new = Keys(again).rotate("app", tenant="shop")
+    assert Keys(again).caller(f"Bearer {key}") == Keys(again).caller(f"Bearer {new}")
+    assert BlockedImages(again, bits=4).add(0x8F1E3C7C1E0F0703, "case") and again.ask("SELECT hash FROM blocked") == [
+        ("8f1e3c7c1e0f0703",)
+    ]
+    again.close()

@@ -21,7 +21,8 @@ const SAME_IN_A_DELTA = ["pairing_id", "catalogue", "tenant", "filter_keys", "co
 export function readPocket(data, base, pairingId) {
   let state;
   try {
-    state = stateOf(unpack(bodyOf(data)), base);
+    const [format, body] = bodyOf(data);
+    state = stateOf(unpack(body), format, base);
   } catch (error) {
     throw new Refused("E_POCKET_UNUSABLE", error.message);
   }
@@ -33,20 +34,21 @@ function bodyOf(data) {
   const header = Buffer.from(data.buffer, data.byteOffset, data.length);
   const body = header.subarray(HEADER_BYTES);
   expect(data.length <= MAX_FILE_BYTES && header.subarray(0, 8).toString("latin1") === "SLPOCKET", "a pocket index");
-  expect(header.readUInt32LE(8) === 1, "format 1");
+  const format = header.readUInt32LE(8);
+  expect(format === 1 || format === 2, "format 1 or 2");
   expect(header.readUInt32LE(12) === body.length && sha256([body]).equals(header.subarray(16, HEADER_BYTES)), "the header's body");
-  return new Uint8Array(body);
+  return [format, new Uint8Array(body)];
 }
 
-function stateOf(fields, base) {
+function stateOf(fields, format, base) {
   const [count, codeSize] = [fields.get("count"), fields.get("code_size")];
-  expect(count <= MAX_ROWS && fields.get("cells_bytes") <= MAX_CELLS_BYTES, "sizes within the limits");
+  expect(count <= MAX_ROWS, "a count within the limit");
   const sent = inflated(fields.get("sent"), Math.ceil(count / 8));
   const numbers = pksOf(inflated(fields.get("pks"), 8 * count));
   const came = numbers.map((_, row) => ((sent[row >> 3] >> (row & 7)) & 1) === 1);
-  const text = inflated(fields.get("cells"), fields.get("cells_bytes")).toString("utf8");
-  const fresh = freshRows(fields.get("codes"), codeSize, text.split("\n").slice(0, -1), 2 + fields.get("filter_keys").length);
-  expect(fresh.length === came.filter(Boolean).length, "a code and cells for each row that came along");
+  const sentRows = came.filter(Boolean).length;
+  const columns = (format === 1 ? columnsOfText : columnsOfWords)(fields, sentRows, 2 + fields.get("filter_keys").length);
+  const fresh = freshRows(fields.get("codes"), codeSize, columns, sentRows);
   if (fresh.length < count)
     expect(base && SAME_IN_A_DELTA.every((key) => isDeepStrictEqual(base.fields.get(key), fields.get(key))), "the state that the delta is for");
   const held = new Map(base?.rows.map((row) => [row.pk, row]));
@@ -73,13 +75,59 @@ function pksOf(bytes) {
   return numbers;
 }
 
-function freshRows(codes, codeSize, cells, columns) {
-  const count = codes.length / codeSize;
-  expect(Number.isInteger(count) && cells.length === count * columns, "codes and cells of the same rows");
+function freshRows(codes, codeSize, columns, count) {
+  expect(codes.length === count * codeSize, "a code for each row that came along");
   return Array.from({ length: count }, (_, row) => ({
     code: codes.subarray(row * codeSize, (row + 1) * codeSize),
-    cells: Array.from({ length: columns }, (_, column) => cells[column * count + row]),
+    cells: columns.map((cells) => cells[row]),
   }));
+}
+
+/** The cells of format 1: one text, column by column. */
+function columnsOfText(fields, rows, count) {
+  expect(fields.get("cells_bytes") <= MAX_CELLS_BYTES, "cells within the limit");
+  const cells = inflated(fields.get("cells"), fields.get("cells_bytes")).toString("utf8").split("\n");
+  expect(cells.pop() === "" && cells.length === rows * count, "cells for each row that came along");
+  return Array.from({ length: count }, (_, column) => cells.slice(column * rows, (column + 1) * rows));
+}
+
+/** The cells of format 2: for each column a dictionary of words, and every cell as numbers of them. */
+function columnsOfWords(fields, rows, count) {
+  let left = MAX_CELLS_BYTES;
+  expect(fields.get("columns").length === count, "a column for id, title and each filter key");
+  return fields.get("columns").map((column) => {
+    const size = column.get("words_bytes");
+    expect(size <= left, "words within the limit");
+    const words = wordsOf(inflated(column.get("words"), size));
+    const counts = numbersOf(column.get("counts"), rows);
+    const total = counts.reduce((sum, each) => sum + each, 0);
+    expect(total <= left, "word numbers within the limit");
+    const numbers = numbersOf(column.get("numbers"), total);
+    expect(words.length <= 65_536 && numbers.every((number) => number < words.length), "numbers of words that there are");
+    const quote = column.get("quoted") ? '"' : "";
+    left -= size + rows * (1 + 2 * quote.length) + numbers.reduce((sum, number) => sum + words[number].length, 0);
+    expect(left >= 0, "words and cells within the limit");
+    let at = 0;
+    return counts.map((many) => {
+      const cell = Buffer.concat(numbers.slice(at, (at += many)).map((number) => words[number])).toString("utf8");
+      return cell === "" ? "" : quote + cell + quote;
+    });
+  });
+}
+
+/** The words, as bytes, since one may end within a character. */
+function wordsOf(bytes) {
+  const words = [];
+  let start = 0;
+  for (let end; (end = bytes.indexOf(10, start)) >= 0; start = end + 1) words.push(bytes.subarray(start, end));
+  expect(start === bytes.length, "an end of line behind each word");
+  return words;
+}
+
+/** 16-bit numbers: all their low bytes, then all their high bytes. */
+function numbersOf(data, count) {
+  const bytes = inflated(data, 2 * count);
+  return Array.from({ length: count }, (_, i) => bytes[i] + 256 * bytes[count + i]);
 }
 
 function digestOf(rows, columns) {
