@@ -18,6 +18,7 @@ from sightline_cloud.engine import Engine
 from sightline_cloud.logs import log, log_failure
 from sightline_cloud.maintain import Housekeeping
 from sightline_cloud.monitor.metrics import Metrics
+from sightline_cloud.operate.erase import finish_erasures
 from sightline_cloud.pressure import INTERVAL_SECONDS, Pressure
 from sightline_cloud.search import check_thresholds
 from sightline_cloud.settings import Settings
@@ -80,6 +81,7 @@ def opened(settings: Settings, *bundles: Bundle) -> Engine:
         for live in engine.generations.values():
             check_thresholds(live.bundle.manifest)
             log("ready", bundle=live.bundle.label, tenants=live.indexes.stats(), seq=live.indexes.seq)
+        finish_erasures(engine)
     except BaseException:
         engine.close()
         raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from sightline_cloud.pressure import Level
 from sightline_cloud.shards.placement import MAX_SHARDS
 from sightline_shared.errors import ConfigInvalid
+from sightline_shared.pocket_file import MAX_ITEMS
 from sightline_shared.protocol import MAX_DEADLINE_MS
 
 
@@ -20,7 +21,8 @@ class Settings:
     a tenant with at least so many items gets an IVF index instead of an exact one. `rescore`: how many of the IVF's
     candidates are scored again from their stored vectors. `list_coder`: what IVF lists hold, "rabitq", "fastscan" (both
     trained at the build) or "pq" (the bundle's codes); indexes that hold another are built again at the next start.
-    `filter_keys`: the metadata that filters may name. `index_ram_bytes`: what indexes may take of RAM, lists that do
+    `filter_keys`: the metadata that filters may name. `pocket_items`: items of the catalogue's head that a device carries
+    with it, at most. `index_ram_bytes`: what indexes may take of RAM, lists that do
     not fit stay on the SSD; None: all in RAM. `snapshots_kept`: old ones for a rollback. `compact_share`: an index is
     compacted when its delta and tombstones are this share of it. `build_threads`: cores that a build may use.
     `network_ms`: what is held back from a query's deadline for the way there and back, at most a quarter of it; an
@@ -57,6 +59,7 @@ class Settings:
     rescore: int = 100
     list_coder: str = "rabitq"
     filter_keys: tuple[str, ...] = ("category", "available", "brand", "colour")
+    pocket_items: int = 10_000
     index_ram_bytes: int | None = None
     snapshots_kept: int = 2
     compact_share: float = 0.05
@@ -68,7 +71,7 @@ class Settings:
     cache_mb: int = 64
     degrade_at_most: int = 6
     rank_stages: tuple[str, ...] = ("metadata", "duplicates")
-    category_weight: float = 0.1
+    category_weight: float = 0.05
     freshness_weight: float = 0
     stock_weight: float = 0
     price_weight: float = 0
@@ -101,6 +104,7 @@ class Settings:
         _in_range("ivf_min_vectors", self.ivf_min_vectors, 1000, 10**9)
         _in_range("nprobe", self.nprobe, 1, 65_536)
         _in_range("rescore", self.rescore, 1, 10_000)
+        _in_range("pocket_items", self.pocket_items, 1, MAX_ITEMS)
         _in_range("index_ram_bytes", self.index_ram_bytes or 0, 0, 1 << 50)
         _in_range("snapshots_kept", self.snapshots_kept, 0, 100)
         _in_range("compact_share", self.compact_share, 0.001, 10)

@@ -136,7 +136,9 @@ def quality_limits(pixels: Mapping[str, NDArray[np.uint8]], keep: float) -> tupl
     good = {name: [measure(luma(picture)) for picture in pictures] for name, pictures in pixels.items()}
     sharpness = {name: np.array([item.sharpness for item in found]) for name, found in good.items()}
     brightness = {name: np.array([item.brightness for item in found]) for name, found in good.items()}
-    blurred = {name: np.array([measure(luma(_blurred(picture))).sharpness for picture in pixels[name]]) for name in pixels}
+    blurred = {
+        name: np.array([measure(luma(_blurred(picture))).sharpness for picture in pixels[name]]) for name in pixels
+    }
     dark = {name: np.array([measure(luma(_dark(picture))).brightness for picture in pixels[name]]) for name in pixels}
     share = (1 - keep) / 2
     limits = QualityLimits(

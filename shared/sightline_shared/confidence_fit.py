@@ -23,12 +23,13 @@ Floats = NDArray[np.float64]
 KINDS = ("known", "near", "far")
 # Signals of both factors, the richest first: the last needs nothing but the cosine.
 BELONGS = (("gate", "cosine"), ("cosine",))
-FIRST = (("cosine", "margin", "agreement", "compatibility"), ("cosine",))
+FIRST = (("cosine", "lead", "margin", "agreement", "compatibility"), ("cosine", "lead"), ("cosine",))
 # Of the known photographs of the worst style and group so many may be denied, of the strangers so many be found.
 DENIED = 0.02
 STRANGERS_FOUND = 0.05
-# "Found" says that the first match is more probably right than not.
-LEAST_FOUND = 0.5
+# "Found" says that the first match is more probably right than not where three questions in ten have no answer: odds of
+# 7 to 3 in place of the even ones that the probability is fitted to.
+LEAST_FOUND = 0.3
 DECAY = 1e-3
 LEAST_EXAMPLES = 20
 

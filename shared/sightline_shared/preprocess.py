@@ -16,6 +16,7 @@ int8 does: nearest neighbour in place of step 4 costs more than quantization.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from sightline_shared.errors import ImageTooLarge, ImageUnreadable, InputError
 SPEC_ID = "rgb-crop43-bilinear-2"
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 32 * 1024 * 1024
+# A progressive JPEG has about ten scans. Each costs a pass over all pixels, and a hundred bytes: without a cap an upload of
+# 16 MiB keeps a core busy for hours.
+MAX_SCANS = 64
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_ASPECT = 4 / 3
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -35,6 +39,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # shipped student sees, so that step 3 still has whole blocks to average.
 DRAFT_SIDE = 384
 
+# Within a scan 0xff is followed by 0, or by a restart marker.
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (OSError, ValueError, SyntaxError, EOFError)
 
@@ -45,8 +51,8 @@ def load_image(source: Frame, *, name: str | None = None) -> Image.Image:
     """Return `source` as an upright 8-bit RGB image.
 
     `source` is a path, the bytes of a JPEG, PNG or WebP file, a PIL image, or an `(h, w, 3) uint8` RGB array.
-    Raises ImageUnreadable when it is none of these, ImageTooLarge past MAX_PIXELS or MAX_FILE_BYTES; sizes are
-    checked from the header, before any pixel is decoded.
+    Raises ImageUnreadable when it is none of these, ImageTooLarge past MAX_PIXELS, MAX_FILE_BYTES or MAX_SCANS; these
+    are checked from the header, before any pixel is decoded.
     """
     label = name or (str(source) if isinstance(source, str | Path) else type(source).__name__)
     if isinstance(source, np.ndarray):
@@ -63,6 +69,8 @@ def load_image(source: Frame, *, name: str | None = None) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_pixels(image.size, label)
+                if image.format == "JPEG" and (scans := _scans(data)) > MAX_SCANS:
+                    raise ImageTooLarge(f"{label}: expected a JPEG of at most {MAX_SCANS} scans, got {scans}.")
                 image.draft("RGB", (DRAFT_SIDE, DRAFT_SIDE))
                 return _upright_rgb(image, label)
     except Image.DecompressionBombError as error:
@@ -113,6 +121,19 @@ def _check_pixels(size: tuple[int, int], label: str) -> None:
         raise ImageTooLarge(f"{label}: expected at most {MAX_PIXELS} pixels, got {width} x {height}.")
     if width < 1 or height < 1:
         raise ImageUnreadable(f"{label}: expected a picture of at least 1 x 1 pixels, got {width} x {height}.")
+
+
+def _scans(data: bytes) -> int:
+    """Return how many scans a JPEG has: it is walked from marker to marker, as decoders do, up to its end."""
+    scans, at = 0, 2
+    while found := _MARKER.search(data, at):
+        kind, at = found[1][0], found.end()
+        if kind == 0xD9:  # the end; phones append films
+            break
+        if kind not in (0x01, 0xD8):  # all others say how long they are
+            scans += kind == 0xDA
+            at += int.from_bytes(data[at : at + 2], "big")
+    return scans
 
 
 def _upright_rgb(image: Image.Image, label: str) -> Image.Image:

@@ -8,10 +8,11 @@ import pytest
 
 from sightline_bench.packs import Photo
 from sightline_bench.quality import rank_cost
-from sightline_bench.quality.diversity import PLAIN, answered, diversity, likeness, lines, search
+from sightline_bench.quality.diversity import DEFAULT, PLAIN, diversity, likeness, lines
 from sightline_bench.quality.embeddings import Embedded
 from sightline_bench.quality.evaluate import _plain
 from sightline_bench.quality.measure import rank, sent
+from sightline_bench.quality.staged import answered, search
 from sightline_bench.quality.tasks import Suite, Task, packs_suite
 from sightline_cloud.rank.diversity import Diversity
 from sightline_edge import Device
@@ -57,9 +58,9 @@ def made(device: Device, seen: np.ndarray) -> dict:
 
 
 def test_without_a_stage_the_answer_is_the_exact_search(device: Device, seen: np.ndarray) -> None:
-    queries = sent(seen[:4], device)
-    assert (answered(search(queries, seen, device.codec), device.codec, ()) == rank(queries, seen, 10)).all()
-    few = answered(search(queries, seen[:3], device.codec), device.codec, (Diversity(0.5),))
+    queries, photos = sent(seen[:4], device), [photo("p", "grocery", "")] * TWELVE
+    assert (answered(search(queries, photos, seen, device), device, ()) == rank(queries, seen, 10)).all()
+    few = answered(search(queries, photos[:3], seen[:3], device), device, (Diversity(0.5),))
     assert (few[:, :3] >= 0).all() and (few[:, 3:] == -1).all()
 
 
@@ -85,9 +86,9 @@ def test_a_copy_beside_its_original_is_counted_and_collapsed(made: dict) -> None
 
 def test_both_tables_are_printed_with_their_sample_sizes(made: dict) -> None:
     text = "\n".join(lines(made))
-    assert "| t | 2 | MMR 0.9 | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] |" in text
+    assert "| t | 2 | MMR 0.9 | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] |" in text and DEFAULT in text
     assert "| 0.97 | 1 | 100.0 [100.0, 100.0] |" in text and "0 of 66" in text
-    assert not any("near-duplicates from" in line for line in lines({**made, "duplicates": {}}))
+    assert not any("near-duplicates from cosine" in line for line in lines({**made, "duplicates": {}}))
 
 
 @pytest.mark.packs

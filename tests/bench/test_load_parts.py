@@ -17,7 +17,7 @@ from sightline_bench.load.generator import BROKEN, GONE, Shots, fire
 from sightline_bench.load.http1 import MAX_HEAD_BYTES, Reader, Response, request_bytes
 from sightline_bench.load.knee import HIGHEST, PRECISION, grid, knee
 from sightline_bench.load.outcome import Outcome, Reply, judged, read_sightline
-from sightline_bench.load.sample import LATE_MS, Sample, joined, sample_of, summary
+from sightline_bench.load.sample import LATE_MS, Sample, histogram, joined, sample_of, summary
 from sightline_bench.load.schedule import Phase, poisson
 from sightline_bench.load.target import Target, one_by_one, settled
 from sightline_cloud.pressure import Level
@@ -320,6 +320,13 @@ def test_what_is_reported_adds_up() -> None:
     assert report["shares"] == {"good": 0.5, "partial": 0, "late": 0.25, "shed": 0.25, "error": 0, "gone": 0}
     assert (report["offered_per_s"], report["completed_per_s"], report["goodput_per_s"]) == (2, 1.5, 1)
     assert report["server_cpu_ms"] == 250 and report["generator"]["late_ms"]["max"] < LATE_MS
+
+
+def test_a_histogram_holds_every_answer_in_steps_of_a_twentieth_of_a_decade() -> None:
+    assert histogram(np.array([1.0, 1.1, 10.0, 99.0, 100.0, 0.0])) == {"0.01": 1, "1": 2, "10": 1, "89.1": 1, "100": 1}
+    assert histogram(np.array([])) == {}
+    report = summary(sample(np.array([10.0, 300.0, np.nan, 20.0]), 2))
+    assert sum(report["histogram_ms"].values()) == 3
 
 
 def test_a_warm_up_is_not_counted() -> None:

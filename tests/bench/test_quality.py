@@ -7,6 +7,7 @@ import pytest
 from rich.progress import Progress
 
 from sightline_bench.packs import Photo
+from sightline_bench.quality.diversity import DEFAULT
 from sightline_bench.quality.evaluate import evaluate
 from sightline_bench.quality.measure import rank, retrieval
 from sightline_bench.quality.reference import reference_runtime
@@ -79,10 +80,26 @@ def test_known_sensitive_kinds_are_caught_and_the_shop_is_spared(real) -> None:
 
 
 @pytest.mark.packs
+def test_the_routing_sees_the_known_kinds_through_their_codes_and_spares_the_shop(real) -> None:
+    routing = real["routing"]
+    assert set(routing["kinds"]) == {"dermoscopy", "microscopy", "xray"}
+    for kind, row in routing["kinds"].items():
+        assert row["missed"]["value"] == 0 and row["missed, subjects left out"]["value"] <= 0.05
+        assert routing["shift"][kind] < -1  # why the policy lowers the threshold on codes
+    taken = routing["taken"]
+    assert taken["grocery"]["taken"]["value"] <= 0.01 and taken["clothing"]["taken"]["value"] <= 0.03
+
+
+@pytest.mark.packs
 def test_the_ranking_defaults_are_what_the_photographs_say(real) -> None:
     ranking, collapse = real["diversity"]["ranking"], real["diversity"]["duplicates"]["0.97"]
     for table in ranking.values():
-        assert len({row["R@1"]["value"] for row in table.values()}) == 1  # the nearest stays first, whatever the stages
+        same_first = [row for name, row in table.items() if "category" not in name and "default" not in name]
+        assert {row["R@1 gained"]["value"] for row in same_first} == {0.0}  # the nearest stays, whatever the stages
+    assert ranking["studio"][DEFAULT]["R@1 gained"]["value"] >= 0.03
+    assert (
+        ranking["grocery"][DEFAULT]["R@1 gained"]["value"] >= -0.03
+    )  # nothing to gain or to lose, less three standard errors
     # Many pictures a product: the right one comes up among five; one picture an item: it goes down. So it is not the default.
     assert (
         ranking["grocery"]["MMR 0.9"]["R@5 gained"]["value"] > 0 > ranking["studio"]["MMR 0.9"]["R@5 gained"]["value"]

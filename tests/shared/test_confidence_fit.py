@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline_shared.confidence import Calibration
-from sightline_shared.confidence_fit import DECAY, Example, example_weights, fit, logistic, refit
+from sightline_shared.confidence_fit import DECAY, LEAST_FOUND, Example, example_weights, fit, logistic, refit
 from sightline_shared.errors import TrainingDataTooSmall
 from sightline_shared.evidence import Evidence
 
@@ -107,7 +107,7 @@ def test_probabilities_hold_on_questions_that_were_not_fitted_to() -> None:
 def test_few_known_ones_of_the_worst_style_are_denied_and_few_strangers_found() -> None:
     calibration = fit(made(7), {}, "made up")
     model = calibration.models[0]
-    assert model.not_found_below < model.found_min and model.found_min >= 0.5
+    assert model.not_found_below < model.found_min and model.found_min >= LEAST_FOUND
     examples = made(8)
     p = p_of(calibration, examples)
     for style in GROUPS:

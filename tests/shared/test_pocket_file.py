@@ -11,6 +11,7 @@ import pytest
 
 from sightline_shared import pocket_file
 from sightline_shared.errors import PocketUnusable
+from sightline_shared.pocket_columns import joined
 from sightline_shared.pocket_file import HEADER, MAGIC, MAX_FILE_BYTES, MAX_ITEMS, Identity, Part, Pocket
 
 SIZE = 32
@@ -32,10 +33,17 @@ def body_of(data: bytes) -> dict:
     return msgpack.unpackb(data[HEADER.size :])
 
 
-def sealed(fields: object, *, version: int = 1) -> bytes:
+def sealed(fields: object, *, version: int = 2) -> bytes:
     """A file with a right digest around any body: what a faulty or hostile service could send."""
     body = fields if isinstance(fields, bytes) else msgpack.packb(fields)
     return HEADER.pack(MAGIC, version, len(body), hashlib.sha256(body).digest()) + body
+
+
+def of_format_1(written: Pocket) -> dict:
+    """The body that format 1 had: the cells as one text, in place of columns."""
+    text = joined(written.columns)
+    fields = {key: value for key, value in body_of(written.to_bytes()).items() if key != "columns"}
+    return {**fields, "cells": deflated(text), "cells_bytes": len(text)}
 
 
 def same(first: Pocket, second: Pocket) -> bool:
@@ -57,7 +65,7 @@ def test_a_file_is_read_as_it_was_written(pks: tuple[int, ...]) -> None:
 def test_the_header_and_the_digests_are_those_of_the_specification() -> None:
     written = pocket(3, 4)
     data = written.to_bytes()
-    assert data[:8] == b"SLPOCKET" and data[8:12] == b"\1\0\0\0"
+    assert data[:8] == b"SLPOCKET" and data[8:12] == b"\2\0\0\0"
     assert int.from_bytes(data[12:16], "little") == len(data) - 48
     assert data[16:48] == hashlib.sha256(data[48:]).digest()
     fields = body_of(data)
@@ -120,8 +128,8 @@ def test_a_file_cut_off_anywhere_or_with_any_byte_changed_is_refused() -> None:
 
 
 def test_a_newer_format_says_what_to_do() -> None:
-    with pytest.raises(PocketUnusable, match="format 1, got 2") as refused:
-        Part.from_bytes(sealed(body_of(pocket(1).to_bytes()), version=2))
+    with pytest.raises(PocketUnusable, match="format 1 or 2, got 3") as refused:
+        Part.from_bytes(sealed(body_of(pocket(1).to_bytes()), version=3))
     assert "Upgrade" in refused.value.hint
 
 
@@ -145,11 +153,9 @@ HOSTILE: dict[str, dict[str, object]] = {
     "pks below zero": {"pks": deflated(np.array([-5, 1, 1], "<i8").tobytes())},
     "pks that overflow": {"pks": deflated(np.array([2**62, 2**62, 2**62], "<i8").tobytes())},
     "more sent than there are codes": {"codes": bytes(SIZE)},
-    "cells that inflate to a flood": {"cells": BOMB},
-    "a flood that says so": {"cells": BOMB, "cells_bytes": 200_000_000},
-    "fewer cells": {"cells": deflated(b"1\n" * 11), "cells_bytes": 22},
-    "cells without an end": {"cells": deflated(b"1\n" * 12 + b"1"), "cells_bytes": 25},
-    "a cell that is too long": {"cells": deflated(b"1\n" * 11 + bytes(1203) + b"\n"), "cells_bytes": 1226},
+    "no columns": {"columns": None},
+    "columns that are a map": {"columns": {}},
+    "fewer columns": {"columns": []},
     "a count beyond all": {"count": MAX_ITEMS + 1},
     "a count below zero": {"count": -1},
     "a count that is none": {"count": True},
@@ -172,6 +178,31 @@ def test_a_body_built_to_harm_is_refused_though_its_digest_is_right(change: dict
     fields = body_of(pocket(1, 2, 3).to_bytes())
     with pytest.raises(PocketUnusable, match="expected"):
         Part.from_bytes(sealed({**fields, **change}))
+
+
+HOSTILE_1: dict[str, dict[str, object]] = {
+    "cells that inflate to a flood": {"cells": BOMB},
+    "a flood that says so": {"cells": BOMB, "cells_bytes": 200_000_000},
+    "fewer cells": {"cells": deflated(b"1\n" * 11), "cells_bytes": 22},
+    "cells without an end": {"cells": deflated(b"1\n" * 12 + b"1"), "cells_bytes": 25},
+    "a cell that is too long": {"cells": deflated(b"1\n" * 11 + bytes(1203) + b"\n"), "cells_bytes": 1226},
+    "no cells, as in format 2": {"cells": None},
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE_1.values(), ids=HOSTILE_1)
+def test_a_body_of_format_1_built_to_harm_is_refused(change: dict[str, object]) -> None:
+    fields = of_format_1(pocket(1, 2, 3))
+    assert same(Part.from_bytes(sealed(fields, version=1)).onto(None), pocket(1, 2, 3))
+    with pytest.raises(PocketUnusable, match="expected"):
+        Part.from_bytes(sealed({**fields, **change}, version=1))
+
+
+def test_a_body_of_one_format_under_the_number_of_the_other_is_refused() -> None:
+    written = pocket(1, 2)
+    for fields, version in ((of_format_1(written), 2), (body_of(written.to_bytes()), 1)):
+        with pytest.raises(PocketUnusable, match="expected its fields"):
+            Part.from_bytes(sealed(fields, version=version))
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({}), b"\x91" * 5000, b"\x81" * 5000])
@@ -222,13 +253,15 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
         pocket_file.read(tmp_path)
 
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "v1"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
-def test_files_of_format_1_are_read_for_ever() -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_files_of_every_format_are_read_for_ever(number: int) -> None:
     """Read, not written anew: zlib may pack the same bytes in another way."""
-    whole = Part.from_bytes((GOLDEN / "pocket.slp").read_bytes())
-    assert whole.whole and same(whole.onto(None), pocket(1, 2, 7))
+    data = (GOLDEN / f"v{number}" / "pocket.slp").read_bytes()
+    whole = Part.from_bytes(data)
+    assert data[8] == number and whole.whole and same(whole.onto(None), pocket(1, 2, 7))
     after = dataclasses.replace(pocket(2, 7, 2**40), seq=9, version="w")
-    part = Part.from_bytes((GOLDEN / "pocket-delta.slp").read_bytes())
+    part = Part.from_bytes((GOLDEN / f"v{number}" / "pocket-delta.slp").read_bytes())
     assert part.sent.tolist() == [False, False, True] and same(part.onto(pocket(1, 2, 7)), after)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,23 @@ from rich.table import Table
 from sightline_bench import machine
 from sightline_bench.demo.gate import fitted
 from sightline_bench.demo.report import render, stages_of
-from sightline_bench.demo.run import Asked, ask, ask_all, summarize
+from sightline_bench.demo.run import Asked, InPocket, ask, ask_all, ask_at_once, ask_offline, summarize
 from sightline_bench.demo.scenario import Scenario, photo_scenario, sample_scenario
 from sightline_bench.service import running
-from sightline_edge import Client, Device
+from sightline_edge import Client, Device, PocketIndex
 
 DEFAULT_OUT = "demo-report"
+
+
+@dataclass(frozen=True)
+class Played:
+    """All that was asked; `problems` are the pictures that could not be indexed."""
+
+    questions: list[Asked]
+    pocket: InPocket
+    trial: list[Asked]
+    strangers: list[Asked]
+    problems: list[dict[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,43 +71,58 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             scenario = sample_scenario(
                 out, seed=args.seed, progress=lambda done, total: bar.update(step, completed=done, total=total)
             )
-        asked, trial, strangers, problems = play(scenario, device, bar)
-    summary = summarize(trial, strangers)
+        played = play(scenario, device, bar)
+    asked, pocket, trial, summary = (
+        played.questions,
+        played.pocket,
+        played.trial,
+        summarize(played.trial, played.strangers),
+    )
     page = out / "index.html"
     page.write_text(
-        render(scenario, asked, summary, trial_n=len(trial), bundle=device.bundle.label, machine=machine_line()),
+        render(
+            scenario, asked, pocket, summary, trial_n=len(trial), bundle=device.bundle.label, machine=machine_line()
+        ),
         encoding="utf-8",
     )
     return {
         "report": str(page),
-        "catalogue": {"items": len(scenario.pictures), "own_photos": scenario.own_photos, "problems": problems},
+        "catalogue": {"items": len(scenario.pictures), "own_photos": scenario.own_photos, "problems": played.problems},
         "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
         "questions": [one.to_dict() for one in asked],
-        "trial": {"n": len(trial), "strangers_n": len(strangers), **summary.to_dict()},
         "stages": [dict(stages_of(one)) for one in asked],
+        "pocket": {
+            "items": pocket.items,
+            "bytes": pocket.size_bytes,
+            "questions": [one.to_dict() for one in pocket.answers],
+            "stages": [dict(stages_of(one)) for one in pocket.answers],
+        },
+        "trial": {"n": len(trial), "strangers_n": len(played.strangers), **summary.to_dict()},
         "machine": machine.describe(),
     }
 
 
-def play(
-    scenario: Scenario, device: Device, bar: Progress
-) -> tuple[list[Asked], list[Asked], list[Asked], list[dict[str, str]]]:
-    """Index the catalogue, ask everything, stop the service, ask what is to be asked without it.
-
-    Returns the questions, the trial and the strangers as asked, and the pictures that could not be indexed.
-    """
+def play(scenario: Scenario, device: Device, bar: Progress) -> Played:
+    """Index the catalogue, ask everything, stop the service, ask what is to be asked without it."""
     with_service = [question for question in scenario.questions if question.service_up]
     without = [question for question in scenario.questions if not question.service_up]
     with tempfile.TemporaryDirectory(prefix="sightline-demo-") as data:
+        index = PocketIndex.open_or_empty(Path(data) / "pocket.slp", device)
         with running(Path(data), device.bundle, {"demo": scenario.catalogue}, bar) as service:
             asked = ask_all(service.url, service.keys["demo"], device, with_service)
             step = bar.add_task("asking about more photographs", total=None)
             trial = ask_all(service.url, service.keys["demo"], device, scenario.trial)
             strangers = ask_all(service.url, service.keys["demo"], device, scenario.strangers)
             bar.update(step, total=1, completed=1)
+            with Client(service.url, api_key=service.keys["demo"], device=device, pocket=index) as client:
+                synced = client.sync_pocket()
+                answers = ask_at_once(client, scenario.questions[0])
         with Client(service.url, api_key=service.keys["demo"], device=device) as client:
             asked += [ask(client, question) for question in without]
-    return asked, trial, strangers, service.reports["demo"].problems
+        with Client(service.url, api_key=service.keys["demo"], device=device, pocket=index) as client:
+            answers.append(ask_offline(client, scenario.questions[0]))
+    in_pocket = InPocket(synced.items, synced.bytes_down, answers)
+    return Played(asked, in_pocket, trial, strangers, service.reports["demo"].problems)
 
 
 def machine_line() -> str:
@@ -105,7 +132,10 @@ def machine_line() -> str:
 
 def show(result: dict[str, Any]) -> str:
     console = Console(width=max(132, Console().width), file=io.StringIO(), force_terminal=False, record=True)
-    console.print(table_of(result))
+    console.print(table_of("One photograph, one answer", result["questions"], result["stages"]))
+    pocket = result["pocket"]
+    about = f"The same, on a device with a pocket index: {pocket['items']:,} items in {pocket['bytes']:,} bytes"
+    console.print(table_of(about, pocket["questions"], pocket["stages"]))
     trial, found = result["trial"], result["trial"]["first"]
     low, high = found["interval"]
     problems = result["catalogue"]["problems"]
@@ -126,18 +156,18 @@ def show(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def table_of(result: dict[str, Any]) -> Table:
-    """Return the one table: a column a question, a row a figure."""
-    table = Table(title="One photograph, one answer", title_justify="left", show_lines=False)
+def table_of(title: str, questions: Sequence[dict[str, Any]], stages: Sequence[dict[str, float]]) -> Table:
+    """Return a table: a column a question, a row a figure."""
+    table = Table(title=title, title_justify="left", show_lines=False)
     table.add_column("")
-    for question in result["questions"]:
+    for question in questions:
         table.add_column(question["question"], overflow="fold")
     for name, cell in ROWS:
-        table.add_row(name, *(cell(question) for question in result["questions"]))
+        table.add_row(name, *(cell(question) for question in questions))
     table.add_section()
-    for stage in dict.fromkeys(name for stages in result["stages"] for name in stages):
-        table.add_row(f"ms {stage}", *(f"{s[stage]:.2f}" if stage in s else "" for s in result["stages"]))
-    table.add_row("ms in all", *(f"{sum(s.values()):.2f}" if s else "" for s in result["stages"]))
+    for stage in dict.fromkeys(name for each in stages for name in each):
+        table.add_row(f"ms {stage}", *(f"{each[stage]:.2f}" if stage in each else "" for each in stages))
+    table.add_row("ms in all", *(f"{sum(each.values()):.2f}" if each else "" for each in stages))
     return table
 
 
@@ -150,6 +180,8 @@ def _reason(question: dict[str, Any]) -> str:
 
 
 def _bytes(question: dict[str, Any], body: str, http: str) -> str:
+    if not question.get("final", True):
+        return "on its way"
     if "error" in question or not question["bytes"][body]:
         return "0" if "error" not in question else ""
     return f"{question['bytes'][body]} ({question['bytes'][http]} with headers)"

@@ -10,12 +10,13 @@ from typing import Any
 import jinja2
 from PIL import ImageOps
 
-from sightline_bench.demo.run import Asked, Trial
+from sightline_bench.demo.run import Asked, InPocket, Trial
 from sightline_bench.demo.scenario import Scenario
 from sightline_shared.errors import SightlineError
 from sightline_shared.preprocess import load_image
 
 SHOWN_MATCHES = 5
+DECIDERS = {"device": "device", "cache": "cache", "pocket": "pocket index on the device", "cloud": "cloud"}
 COLOURS = {
     "decode": "#9db4c0",
     "preprocess": "#6f97a8",
@@ -23,6 +24,7 @@ COLOURS = {
     "embed": "#2f6690",
     "gate": "#81a684",
     "encode": "#e0a458",
+    "pocket": "#a3b18a",
     "pack": "#b8a1d9",
     "service": "#d1495b",
     "loopback HTTP": "#edae9f",
@@ -34,6 +36,7 @@ COLOURS = {
 def render(
     scenario: Scenario,
     asked: list[Asked],
+    pocket: InPocket,
     trial: Trial,
     *,
     trial_n: int,
@@ -46,6 +49,8 @@ def render(
     )
     return environment.get_template("report.html.j2").render(
         cards=[_card(one, scenario) for one in asked],
+        pocket=pocket,
+        pocket_cards=[_card(one, scenario) for one in pocket.answers],
         trial=trial,
         trial_n=trial_n,
         strangers_n=len(scenario.strangers),
@@ -80,7 +85,9 @@ def _card(asked: Asked, scenario: Scenario) -> dict[str, Any]:
         "picture": _picture(asked.question.photo, 440),
         "outcome": asked.outcome.replace("_", " "),
         "style": answer.outcome.value if answer else "error",
-        "decided": f"decided by the {answer.decided_by} in {total:.1f} ms" if answer else "what the app is told",
+        "decided": f"decided by the {DECIDERS[answer.decided_by]} in {total:.1f} ms"
+        if answer
+        else "what the app is told",
         "reasons": list(answer.reasons) if answer else [asked.error.message, asked.error.hint] if asked.error else [],
         "matches": [
             {
@@ -105,6 +112,10 @@ def _sent(asked: Asked) -> str:
     answer = asked.answer
     if not answer:
         return ""
+    if answer.trouble:
+        return f"The service could not be asked ({answer.trouble}); the answer stands."
+    if not answer.final:
+        return "The query is on its way to the service meanwhile."
     if not answer.body_bytes_up:
         return "Nothing was sent."
     return (

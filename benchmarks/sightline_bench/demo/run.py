@@ -59,6 +59,18 @@ class Trial:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True)
+class InPocket:
+    """A photograph asked on a device with a pocket index of `items` items in `size_bytes`: every answer, in their order.
+
+    The pocket's at once, the service's when it came, and the pocket's alone when there was no service any more.
+    """
+
+    items: int
+    size_bytes: int
+    answers: list[Asked]
+
+
 def ask(client: Client, question: Question) -> Asked:
     """Return the answer to one question; an error becomes part of the result, as an app would show it."""
     try:
@@ -72,6 +84,26 @@ def ask_all(url: str, api_key: str, device: Device, questions: list[Question]) -
     with Client(url, api_key=api_key, device=device, options=Options(k=10)) as client:
         ask(client, questions[0])
         return [ask(client, question) for question in questions]
+
+
+def ask_at_once(client: Client, question: Question) -> list[Asked]:
+    """Return the answers to one question as they come: what the device knows, then what the service says."""
+    client.wake().result()
+    try:
+        answers = list(client.stream(question.photo))
+    except SightlineError as error:
+        return [Asked(_titled(question, "the service's answer"), error=error)]
+    titles = {True: "then, the service's answer", False: "at once, from the pocket index"}
+    return [Asked(_titled(question, titles[answer.final]), answer) for answer in answers]
+
+
+def ask_offline(client: Client, question: Question) -> Asked:
+    """Return the answer to one question when the service is gone."""
+    return ask(client, _titled(question, "service down: the pocket index alone"))
+
+
+def _titled(question: Question, title: str) -> Question:
+    return dataclasses.replace(question, title=title)
 
 
 def summarize(asked: list[Asked], strangers: list[Asked]) -> Trial:

@@ -21,6 +21,7 @@ LEVELS = (50.0, 90.0, 95.0, 99.0)
 GOAL_MS, GOAL_SHARE = 50.0, 0.99
 # A generator that sends later than this has lent the service its own delay.
 LATE_MS = 5.0
+STEPS_A_DECADE, LEAST_MS = 20, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,7 @@ def summary(sample: Sample) -> dict[str, Any]:
         "goodput_per_s": _round(counts["good"] / sample.seconds),
         "shares": {name: _round(count / max(1, n), 5) for name, count in counts.items()},
         "ms": spread(answers),
+        "histogram_ms": histogram(answers),
         "shed_ms": spread(sample.ms[sample.outcome == Outcome.SHED]),
         "server_cpu_ms": _cpu_ms(sample),
         "answer_bytes": _round(float(sample.size_bytes[sample.answered].mean()), 1) if len(answers) else None,
@@ -126,6 +128,15 @@ def spread(ms: Floats) -> dict[str, float]:
     if not len(ms):
         return {}
     return {name: round(value, 3) for name, value in {**percentiles(ms, LEVELS), "max": float(ms.max())}.items()}
+
+
+def histogram(ms: Floats) -> dict[str, int]:
+    """Return how many of `ms` are in each of twenty steps a decade, by the step's lower end; empty steps are left out."""
+    steps, counts = np.unique(np.floor(STEPS_A_DECADE * np.log10(np.maximum(ms, LEAST_MS))), return_counts=True)
+    return {
+        f"{10 ** (step / STEPS_A_DECADE):.3g}": count
+        for step, count in zip(steps.tolist(), counts.tolist(), strict=True)
+    }
 
 
 def _cpu_ms(sample: Sample) -> float | None:

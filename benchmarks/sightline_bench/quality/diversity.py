@@ -77,7 +77,9 @@ def _by_variant(
         table[name] = {
             "R@1": mean_figure(values["R@1"]),
             **{f"{what} gained": mean_figure(values[what] - plain[what]) for what in RELEVANCE},
-            "same category": mean_figure(np.array([_share(found.categories, *pair) for pair in zip(rows, wanted, strict=True)])),
+            "same category": mean_figure(
+                np.array([_share(found.categories, *pair) for pair in zip(rows, wanted, strict=True)])
+            ),
             "classes": mean_figure(np.array([len(set(classes[row[row >= 0]])) for row in rows], np.float64)),
             "likeness": mean_figure(np.array([likeness(gallery[row[row >= 0]]) for row in rows])),
             "places filled": mean_figure((rows >= 0).sum(axis=1).astype(np.float64)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
+from sightline_bench.quality.category import category
 from sightline_bench.quality.decision import decision
 from sightline_bench.quality.diversity import diversity
 from sightline_bench.quality.embeddings import embed_all
@@ -57,6 +58,7 @@ def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path
         "decision": decision(ask_everything(suite, embedded, device), ask_validation(suite, embedded, device), device),
         "sensitive": sensitive(suite, embedded, device),
         "routing": routing(suite, embedded, device),
+        "category": category(suite, embedded, device),
         "diversity": diversity(suite, embedded, device),
         "rank_cost": rank_cost(suite, embedded, device),
         "galleries": {name: len(photos) for name, photos in suite.galleries.items()},

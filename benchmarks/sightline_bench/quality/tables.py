@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sightline_bench.quality import diversity, rank_cost
+from sightline_bench.quality import category, diversity, rank_cost
 
 NEVER_SEEN = (
     "Never seen, by training or here: rashes, wounds and skin on a phone's photograph, pills, documents, weapons. "
@@ -41,7 +41,14 @@ def as_text(result: dict[str, Any]) -> str:
         lines.append(f"| {group} | {row[outcomes[0]]['n']} | {cells} |")
     lines += decision_lines(result["decision"])
     lines += [*sensitive_lines(result["sensitive"]), *routing_lines(result["routing"])]
-    return "\n".join([*lines, *diversity.lines(result["diversity"]), *rank_cost.lines(result["rank_cost"])])
+    return "\n".join(
+        [
+            *lines,
+            *category.lines(result["category"]),
+            *diversity.lines(result["diversity"]),
+            *rank_cost.lines(result["rank_cost"]),
+        ]
+    )
 
 
 def sensitive_lines(result: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.feed import Change, Rows, Snapshot
 from sightline_cloud.catalog.generations import Registered
 from sightline_cloud.catalog.records import ITEM_FIELDS, check_blobs, check_item, codes_of, metadata_of, vectors_of
+from sightline_cloud.logs import warn
 from sightline_shared.errors import StoreCorrupt
 
 COLUMNS = f"items.pk, own.vector, own.code, own.crc, items.crc, {', '.join(ITEM_FIELDS)}"
@@ -64,26 +65,40 @@ class CatalogueFeed:
             seq = int(connection.exec_driver_sql(changelog.POSITION).scalar_one())
             sql = backend.sql(f"SELECT count(*) {self._tables} WHERE tenant = ?{self._slots}")
             count = int(connection.exec_driver_sql(sql, (tenant,)).scalar_one())
-            yield Snapshot(seq, count, self._chunks(connection, tenant, chunk))
+            damaged: list[int] = []
+            yield Snapshot(seq, count, self._chunks(connection, tenant, chunk, damaged), damaged)
 
-    def _chunks(self, connection: Connection, tenant: str, chunk: int) -> Iterator[Rows]:
+    def _chunks(self, connection: Connection, tenant: str, chunk: int, damaged: list[int]) -> Iterator[Rows]:
         sql = self._database.backend.sql(
             f"SELECT {COLUMNS} {self._tables} WHERE items.tenant = ? AND items.pk > ?{self._slots} "
             "ORDER BY items.pk LIMIT ?"
         )
         last = 0
         while found := connection.exec_driver_sql(sql, (tenant, last, chunk)).all():
-            rows = self._checked([tuple(row) for row in found])
-            if rows.pks[0] <= last or (np.diff(rows.pks) <= 0).any():
+            pks = [row[0] for row in found]
+            if pks[0] <= last or (np.diff(pks) <= 0).any():
                 raise StoreCorrupt(f"{self._database.name}: expected pks that ascend after {last}, got others.")
-            last = int(rows.pks[-1])
-            yield rows
+            last = pks[-1]
+            yield self._checked([tuple(row) for row in found], damaged)
 
-    def _checked(self, rows: list[Row]) -> Rows:
-        where, kind = self._database.name, self._generation
-        for pk, vector, code, own_crc, crc, *fields in rows:
-            check_item(where, pk, crc, *fields)
-            check_blobs(where, pk, own_crc, vector, code)
+    def _checked(self, rows: list[Row], damaged: list[int] | None = None) -> Rows:
+        """Return rows that are as they were stored. The pks of others go to `damaged`; without it they are StoreCorrupt."""
+        where, sound = self._database.name, []
+        for row in rows:
+            pk, vector, code, own_crc, crc, *fields = row
+            try:
+                check_item(where, pk, crc, *fields)
+                check_blobs(where, pk, own_crc, vector, code)
+                sound.append(row)
+            except StoreCorrupt as error:
+                if damaged is None:
+                    raise
+                damaged.append(pk)
+                warn("row_damaged", pk=pk, reason=error.message)
+        return self._rows(sound)
+
+    def _rows(self, rows: list[Row]) -> Rows:
+        kind = self._generation
         return Rows(
             pks=np.array([row[0] for row in rows], np.int64),
             vectors=vectors_of([row[1] for row in rows], kind.dim),

@@ -3,7 +3,7 @@
 An erasure has two steps. The first removes the items and notes what is still to be erased elsewhere, in one
 transaction: from then on they never answer, and the erasure cannot be forgotten. The second erases the traces in index
 files, caches and the database's own log, and completes the receipt. A crash, or a trace that cannot be erased just now,
-leaves the second step open; the next erasure takes it up again.
+leaves the second step open; the service's next start, or the next erasure, takes it up again.
 
 The receipt that stays in the catalogue names ids only as digests, salted with the catalogue's random name: it holds
 nothing of what was erased, cannot be compared with another catalogue's, and still proves that a given id was erased.
@@ -59,13 +59,22 @@ def erase(database: Database, tenant: str, ids: Sequence[str], elsewhere: Mappin
     wanted = list(dict.fromkeys(ids))
     with database.write() as connection:
         number, found = _remove(database, connection, tenant, wanted)
-    # Others that were left open, too.
-    contents = {at: _finish(database, at, elsewhere) for at in sorted({*_open(database), number})}
+    contents = finish(database, elsewhere)
+    if number not in contents:  # another process was quicker
+        contents[number] = _finish(database, number, elsewhere)
     before = _erased_before(database, tenant, number)
     gone = {key: before.get(id_digest(database.catalogue_id, tenant, key)) for key in wanted if key not in found}
     earlier = {key: at for key, at in gone.items() if at is not None}
     unknown = [key for key, at in gone.items() if at is None]
     return Receipt(contents[number], content_digest(contents[number]), found, earlier, unknown)
+
+
+def finish(database: Database, elsewhere: Mapping[str, Elsewhere]) -> dict[int, dict[str, Any]]:
+    """Erase what is left of the erasures that are open; returns their receipts' contents by number.
+
+    Raises StoreUnavailable when a trace cannot be erased just now.
+    """
+    return {number: _finish(database, number, elsewhere) for number in _open(database)}
 
 
 def is_genuine(database: Database, receipt: Mapping[str, Any]) -> bool:

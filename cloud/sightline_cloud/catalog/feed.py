@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -42,11 +42,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One consistent view of one tenant's items: the log's position `seq`, and all rows in chunks, ascending pk."""
+    """One consistent view of one tenant's items: the log's position `seq`, and all `count` rows in chunks, ascending pk.
+
+    Rows that are not as they were stored are left out: their pks are in `damaged` when all chunks have been read.
+    """
 
     seq: int
     count: int
     chunks: Iterator[Rows]
+    damaged: list[int] = field(default_factory=list)
 
 
 class Feed(Protocol):
@@ -70,7 +74,7 @@ class Feed(Protocol):
         ...
 
     def rows(self, pks: Sequence[int]) -> Rows:
-        """Return those of `pks` that are still there."""
+        """Return those of `pks` that are still there; raises StoreCorrupt when one is not as it was stored."""
         ...
 
     def snapshot(self, tenant: str, chunk: int = 65_536) -> AbstractContextManager[Snapshot]:

@@ -17,7 +17,7 @@ from sightline_cloud.catalog import changelog
 from sightline_cloud.catalog.backend import Row
 from sightline_cloud.catalog.catalogue_feed import CatalogueFeed
 from sightline_cloud.catalog.database import Database
-from sightline_cloud.catalog.erase import Elsewhere, Receipt, erase
+from sightline_cloud.catalog.erase import Elsewhere, Receipt, erase, finish
 from sightline_cloud.catalog.generations import Coverage, registered
 from sightline_cloud.catalog.lookup import find
 from sightline_cloud.catalog.records import (
@@ -147,6 +147,10 @@ class Store:
     def erase(self, tenant: str, ids: Sequence[str], elsewhere: Mapping[str, Elsewhere] | None = None) -> Receipt:
         """Erase every trace of items here and `elsewhere`, by name of the place; see erase.py. Raises StoreError."""
         return erase(self.database, tenant, ids, elsewhere or {})
+
+    def finish_erasures(self, elsewhere: Mapping[str, Elsewhere]) -> list[int]:
+        """Erase what crashes have left of erasures; returns the numbers of these. Raises StoreError."""
+        return sorted(finish(self.database, elsewhere))
 
     def get(self, tenant: str, item_id: str) -> dict[str, Any]:
         """Return one item for people, without vector and code; raises ItemNotFound."""

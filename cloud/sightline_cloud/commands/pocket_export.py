@@ -21,7 +21,7 @@ from sightline_cloud.commands.common import add_data_arguments, opened
 from sightline_cloud.commands.operated import progress_bar
 from sightline_cloud.operate.indexes import known_tenants
 from sightline_cloud.pocket.head import read_head
-from sightline_cloud.pocket.pockets import HEAD_ITEMS, wanted_head
+from sightline_cloud.pocket.pockets import wanted_head
 from sightline_shared import pocket_file
 from sightline_shared.errors import ConfigInvalid
 from sightline_shared.pocket_file import MAX_ITEMS
@@ -30,16 +30,16 @@ from sightline_shared.pocket_file import MAX_ITEMS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write, in place of an earlier one")
     parser.add_argument("--tenant", default="default", help="whose catalogue (default 'default')")
-    parser.add_argument("--items", type=int, default=HEAD_ITEMS, help=f"how many at most (default {HEAD_ITEMS})")
+    parser.add_argument("--items", type=int, help="how many at most (default: the setting pocket_items)")
     add_data_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    if not 1 <= args.items <= MAX_ITEMS:
+    if args.items is not None and not 1 <= args.items <= MAX_ITEMS:
         raise ConfigInvalid(f"--items: expected 1 to {MAX_ITEMS}, got {args.items}.")
     with opened(args, create=False) as engine, progress_bar("pocket") as progress:
         known_tenants(engine, args.tenant)
-        wanted = wanted_head(engine.settings, args.tenant, args.items)
+        wanted = wanted_head(engine.settings, args.tenant, args.items or engine.settings.pocket_items)
         generation = engine.database.generation(engine.primary.key)
         head = read_head(engine.database, generation, wanted, lambda share: progress("items", share))
     data = head.pocket.to_bytes()

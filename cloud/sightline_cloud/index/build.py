@@ -62,13 +62,13 @@ def write_files(
     """
     dim = len(coder.mean)
     write_space(folder, coder.mean, coder.matrix)
-    sample = _write_rows(folder, snapshot, filter_keys, progress)
+    sample, count = _write_rows(folder, snapshot, filter_keys, progress)
     crash.point("build: rows written")
     trained = old
-    if trained is None or not 0.5 <= snapshot.count / trained.rows <= 2:
+    if trained is None or not 0.5 <= count / trained.rows <= 2:
         progress("train", 0.0)
-        trained = Trained(_train(_placed(coder, sample), snapshot.count, coder), snapshot.count)
-    _fill(folder, trained.index, coder, dim, snapshot.count, progress)
+        trained = Trained(_train(_placed(coder, sample), count, coder), count)
+    _fill(folder, trained.index, coder, dim, count, progress)
     faiss.write_index(trained.index, str(folder / LISTS))
     crash.point("build: lists written")
     (folder / CODES).unlink()
@@ -82,8 +82,13 @@ def emptied(folder: Path, rows: int) -> Trained:
     return Trained(index, rows)
 
 
-def _write_rows(folder: Path, snapshot: Snapshot, filter_keys: Iterable[str], progress: Progress) -> Vectors:
-    """Write pks, vectors, codes and postings; returns at most MAX_TRAINING of the vectors `(n, d)`, drawn at random."""
+def _write_rows(
+    folder: Path, snapshot: Snapshot, filter_keys: Iterable[str], progress: Progress
+) -> tuple[Vectors, int]:
+    """Write pks, vectors, codes and postings.
+
+    Returns at most MAX_TRAINING of the vectors `(n, d)`, drawn at random, and how many rows there are.
+    """
     wanted = np.arange(snapshot.count)
     if snapshot.count > MAX_TRAINING:
         wanted = np.sort(np.random.default_rng(0).choice(snapshot.count, MAX_TRAINING, replace=False))
@@ -102,10 +107,10 @@ def _write_rows(folder: Path, snapshot: Snapshot, filter_keys: Iterable[str], pr
             sample.append(rows.vectors[wanted[first:last] - count])
             count += len(rows)
             progress("read", count / snapshot.count)
-    if count != snapshot.count:
+    if count + len(snapshot.damaged) != snapshot.count:
         raise IndexFailed(f"build: expected {snapshot.count} rows from the catalogue, got {count}.")
     (folder / POSTINGS).write_bytes(postings.to_bytes())
-    return np.concatenate(sample).astype(np.float32)
+    return np.concatenate(sample).astype(np.float32), count
 
 
 def _train(sample: Vectors, count: int, coder: ListCoder) -> faiss.IndexIVF:

@@ -41,10 +41,11 @@ TENANT = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(eq=False)
 class Live:
-    """An index, and the change log's position up to which it knows the catalogue."""
+    """An index, the change log's position up to which it knows the catalogue, and the pks that it lacks as they are damaged."""
 
     index: Index
     applied: int
+    damaged: frozenset[int] = frozenset()
 
 
 def tenant_folder(folder: Path, tenant: str) -> Path:
@@ -131,7 +132,9 @@ class Workshop:
                 )
                 manifest = self._manifest(tenant, view, trained_on)
             name = snapshots.publish(building, manifest)
-        return self.open(tenant, name)
+        live = self.open(tenant, name)
+        live.damaged = frozenset(view.damaged)
+        return live
 
     def in_background(self, tenant: str, *, retrain: bool, progress: Progress | None) -> Live:
         """Build as `build` does, in a thread that gives way to queries."""
@@ -167,7 +170,7 @@ class Workshop:
         index = FlatIndex(self._codec.dim, self._settings.filter_keys)
         for rows in view.chunks:
             index.add(rows)
-        return Live(index, view.seq)
+        return Live(index, view.seq, frozenset(view.damaged))
 
     def _old_centroids(self, snapshots: Snapshots) -> Trained | None:
         name = snapshots.current()
@@ -186,7 +189,7 @@ class Workshop:
             catalogue_id=self._feed.catalogue_id,
             tenant=tenant,
             seq=view.seq,
-            count=view.count,
+            count=view.count - len(view.damaged),
             dim=self._codec.dim,
             coder=self._coder.name,
             trained_on=trained_on,

@@ -97,6 +97,7 @@ class TenantIndexes:
     def catch_up(self) -> int:
         """Apply the change log from where the indexes stand; returns how many changes there were.
 
+        Rows that are damaged are left out, tried again at the next call, and counted in `stats` and `trouble`.
         When it fails half way, the next call goes on from what was applied. Raises StoreError, IndexFailed.
         """
         with self._changing:
@@ -107,13 +108,17 @@ class TenantIndexes:
                 if isinstance(error, RuntimeError):  # what faiss raises
                     raise IndexFailed(f"the index could not take in changes: {error}") from error
                 raise
-            self.trouble = None
+            self.trouble = self._damage()
             return applied
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return kind, sizes and snapshots of every tenant's index; keys that end in `_bytes` are bytes."""
         return {
-            tenant: {**live.index.stats(), "snapshots": self.workshop.snapshots(tenant).names()}
+            tenant: {
+                **live.index.stats(),
+                "damaged_rows": len(live.damaged),
+                "snapshots": self.workshop.snapshots(tenant).names(),
+            }
             for tenant, live in self._live.items()
         }
 
@@ -260,6 +265,9 @@ class TenantIndexes:
             by_tenant: dict[str, list[Change]] = defaultdict(list)
             for change in changes:
                 by_tenant[change.tenant].append(change)
+            for tenant, live in self._live.items():
+                if live.damaged:
+                    by_tenant[tenant]  # tried again, changes or none
             for tenant, own in by_tenant.items():
                 if tenant not in self._live:
                     empty = FlatIndex(self._codec.dim, self._settings.filter_keys)
@@ -273,12 +281,21 @@ class TenantIndexes:
             self._seq = changes[-1].seq
 
     def _take_in(self, live: Live, changes: Sequence[Change]) -> bool:
-        """Apply those of `changes`, of the index's own tenant, that it does not know; returns whether there were any."""
+        """Apply those of `changes`, of the index's own tenant, that it does not know; returns whether it has changed."""
         fresh = [change for change in changes if change.seq > live.applied]
-        if fresh:
-            apply(live.index, fresh, self._feed)
-            live.applied = fresh[-1].seq
-        return bool(fresh)
+        before = live.damaged
+        if fresh or before:
+            live.damaged = apply(live.index, fresh, self._feed, before)
+            live.applied = fresh[-1].seq if fresh else live.applied
+        return bool(fresh) or live.damaged != before
+
+    def _damage(self) -> str | None:
+        damaged = sum(len(live.damaged) for live in self._live.values())
+        return (
+            f"{damaged} rows of the catalogue are damaged, and cannot be found until they are replaced."
+            if damaged
+            else None
+        )
 
     def _follow_alone(self, tenant: str, live: Live) -> None:
         """Bring an index that does not answer yet up to the end of the change log."""

@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 
-from sightline_cloud.catalog.erase import Receipt
+from sightline_cloud.catalog.erase import Elsewhere, Receipt
 from sightline_cloud.engine import Engine
 from sightline_cloud.index.compact import tenant_folder
+from sightline_cloud.logs import log, log_failure
 from sightline_cloud.operate.indexes import parts
+from sightline_shared.errors import IndexFailed, StoreError
 
 
 def erase(engine: Engine, tenant: str, ids: Sequence[str]) -> Receipt:
@@ -17,19 +19,26 @@ def erase(engine: Engine, tenant: str, ids: Sequence[str]) -> Receipt:
 
     Raises StoreError, IndexFailed: then they never answer any more, and the next call erases what is left of them.
     """
-    receipt = engine.store.erase(
-        tenant,
-        ids,
-        {
-            "snapshots": partial(_from_indexes, engine),
-            "caches": lambda tenant, pks: [
-                f"result cache: {engine.cache.forget(tenant)} answers of the tenant dropped"
-            ],
-            "pockets": lambda tenant, pks: [f"pocket indexes: {engine.pockets.forget(tenant)} of the tenant dropped"],
-        },
-    )
+    receipt = engine.store.erase(tenant, ids, _elsewhere(engine))
     engine.catch_up()
     return receipt
+
+
+def finish_erasures(engine: Engine) -> None:
+    """Erase what a crash has left of items that no longer answer. What cannot be erased now is logged, and left to the next erasure."""
+    try:
+        if numbers := engine.store.finish_erasures(_elsewhere(engine)):
+            log("erasures_finished", numbers=numbers)
+    except (StoreError, IndexFailed) as error:
+        log_failure("erasures_left_open", error)
+
+
+def _elsewhere(engine: Engine) -> dict[str, Elsewhere]:
+    return {
+        "snapshots": partial(_from_indexes, engine),
+        "caches": lambda tenant, pks: [f"result cache: {engine.cache.forget(tenant)} answers of the tenant dropped"],
+        "pockets": lambda tenant, pks: [f"pocket indexes: {engine.pockets.forget(tenant)} of the tenant dropped"],
+    }
 
 
 def _from_indexes(engine: Engine, tenant: str, pks: list[int]) -> list[str]:

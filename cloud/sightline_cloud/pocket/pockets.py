@@ -21,7 +21,6 @@ from sightline_cloud.pocket.version import Version
 from sightline_cloud.settings import Settings
 from sightline_shared.errors import ChangesPruned, ConfigInvalid
 
-HEAD_ITEMS = 10_000
 # Heads that are kept in memory, about 3 MB each.
 MAX_HEADS = 16
 # After more changes than this (of all tenants: the log has one order for all) a device gets the whole file.
@@ -86,7 +85,7 @@ class Pockets:
         return delta if len(delta) < pocket.codes.nbytes or len(delta) < len(kept.whole) else kept.whole
 
     def _current(self, tenant: str, generation: str) -> _Kept:
-        wanted = wanted_head(self._settings, tenant, HEAD_ITEMS)
+        wanted = wanted_head(self._settings, tenant, self._settings.pocket_items)
         position = self._store.position()  # before the changes: when there are none, all up to it have been seen
         with self._lock:
             kept = self._heads.get((tenant, generation))

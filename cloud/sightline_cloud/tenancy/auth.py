@@ -126,7 +126,7 @@ class Keys:
         statement = select(*(KEYS.c[name] for name in names)).order_by(KEYS.c.created, KEYS.c.name)
         with self._database.read() as connection:
             rows = [dict(row._mapping) for row in connection.execute(statement)]
-        return [{**row, "limits": key_limits.read(row["limits"])} for row in rows]
+        return [{**row, "limits": dict(key_limits.read(row["limits"]))} for row in rows]
 
     def caller(self, authorization: str | None) -> Caller:
         """Return who the `Authorization` header names; raises KeyMissing or KeyUnknown.

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from sightline_cloud.settings import Settings
 from sightline_cloud.tenancy.auth import Caller, Keys, digest_of
 from sightline_cloud.tenancy.bucket import MAX_BUCKETS, Buckets
-from sightline_cloud.tenancy.limits import Limits, query_cost
+from sightline_cloud.tenancy.limits import Limits, changed, query_cost
 from sightline_shared.errors import KeyMissing, KeyUnknown, RateLimited
 from sightline_shared.protocol import Query
 
@@ -40,7 +40,7 @@ class Gate:
         self._failures_per_minute = failures_per_minute
         self._requests, self._costs, self._failures = (Buckets(clock=clock) for _ in range(3))
         self._known: OrderedDict[bytes, None] = OrderedDict()
-        self._used: dict[tuple[str, str], str] = {}
+        self._used: dict[tuple[str, str], datetime] = {}
         self._lock = threading.Lock()
         self._refused: Counter[tuple[str, str]] = Counter()
 
@@ -51,15 +51,14 @@ class Gate:
         wrong keys or none: its guesses are not even looked up any more. Keys that were good lately pass all the same,
         since others may send from behind the same proxy.
         """
-        network = network_of(address)
         try:
             digest = digest_of(authorization)
             if digest not in self._known:
-                self._check_address(network)
+                self._check_address(address)
             caller = self._keys.caller(authorization)
         except (KeyMissing, KeyUnknown):
-            self._check_address(network)
-            self._note_failure(network, authorization)
+            self._check_address(address)
+            self._note_failure(address, authorization)
             raise
         self._note_success(digest, caller)
         limits = self.limits(caller)
@@ -80,13 +79,13 @@ class Gate:
 
     def limits(self, caller: Caller) -> Limits:
         """Return what holds for `caller`: the defaults, and the key's own in place of them."""
-        return self._defaults.but(caller.limits) if caller.limits else self._defaults
+        return changed(self._defaults, tuple(caller.limits.items())) if caller.limits else self._defaults
 
     def flush(self) -> None:
         """Store when keys were last used, by the minute; raises StoreError."""
-        minutes, self._used = self._used, {}
-        if minutes:
-            self._keys.note_used(minutes)
+        used, self._used = self._used, {}
+        if used:
+            self._keys.note_used({who: at.isoformat(timespec="minutes") for who, at in used.items()})
 
     def stats(self, tenant: str) -> dict[str, int]:
         """Return how many requests of a tenant's keys were refused since the start, by what they were over.
@@ -102,9 +101,9 @@ class Gate:
             message = f"key '{caller.name}': expected fewer or cheaper requests, got more than it may send."
             self._refuse(caller.tenant, what, message, wait)
 
-    def _check_address(self, network: str) -> None:
+    def _check_address(self, address: str) -> None:
         rate = self._failures_per_minute
-        if rate and (wait := self._failures.wait(network, per_second=rate / 60, capacity=rate)):
+        if rate and (wait := self._failures.wait(network_of(address), per_second=rate / 60, capacity=rate)):
             self._refuse("", "addresses", "expected a known API key, got too many requests without one.", wait)
 
     def _refuse(self, tenant: str, what: str, message: str, wait: float) -> None:
@@ -114,10 +113,10 @@ class Gate:
         error.retry_after_s = float(max(1, math.ceil(wait)))
         raise error
 
-    def _note_failure(self, network: str, authorization: str | None) -> None:
+    def _note_failure(self, address: str, authorization: str | None) -> None:
         rate = self._failures_per_minute
         if rate:
-            self._failures.take(network, 1, per_second=rate / 60, capacity=rate)
+            self._failures.take(network_of(address), 1, per_second=rate / 60, capacity=rate)
         with self._lock:
             try:
                 self._known.pop(digest_of(authorization), None)
@@ -125,7 +124,7 @@ class Gate:
                 return
 
     def _note_success(self, digest: bytes, caller: Caller) -> None:
-        self._used[caller.tenant, caller.name] = datetime.now(UTC).isoformat(timespec="minutes")
+        self._used[caller.tenant, caller.name] = datetime.now(UTC)
         with self._lock:
             self._known[digest] = None
             self._known.move_to_end(digest)

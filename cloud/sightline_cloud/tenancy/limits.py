@@ -7,6 +7,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from sightline_shared.errors import ConfigInvalid, OverKeyLimit, StoreCorrupt
@@ -88,7 +90,8 @@ def stored(changes: Mapping[str, Any]) -> str | None:
     return json.dumps(dict(changes), sort_keys=True) if changes else None
 
 
-def read(text: str | None) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def read(text: str | None) -> Mapping[str, Any]:
     """Return a key's own limits as `stored` gave them; raises StoreCorrupt."""
     if text is None:
         return {}
@@ -97,7 +100,13 @@ def read(text: str | None) -> dict[str, Any]:
         Limits().but(changes)
     except (ValueError, TypeError, ConfigInvalid) as error:
         raise StoreCorrupt(f"keys: expected limits as they were stored, got {text!r:.80}.") from error
-    return dict(changes)
+    return MappingProxyType(changes)
+
+
+@lru_cache(maxsize=1024)
+def changed(defaults: Limits, changes: tuple[tuple[str, Any], ...]) -> Limits:
+    """Return `defaults` with `changes`: `Limits.but`, remembered."""
+    return defaults.but(dict(changes))
 
 
 def _is_number(value: Any, *, whole: bool) -> bool:

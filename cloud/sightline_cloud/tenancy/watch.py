@@ -39,10 +39,11 @@ class Half:
 
 @dataclass
 class Watched:
-    """One key: the half that is being filled, the one before, and when it was last told of."""
+    """One key: the half that is being filled, the one before, how many bits both have, and when it was last told of."""
 
     now: Half = field(default_factory=Half)
     before: Half = field(default_factory=Half)
+    ones: int = 0
     told: float = -math.inf
 
 
@@ -76,6 +77,7 @@ class Watch:
             half.queries += 1
             half.unanswered += not answered
             new = sum(_mark(half.bitmap, watched.before.bitmap, item_id) for item_id in ids)
+            watched.ones += new
             half.novel += bool(ids) and new >= NOVEL * len(ids)
             found = self._suspected(watched)
             if found:
@@ -100,6 +102,7 @@ class Watch:
         if age >= WINDOW_SECONDS / 2:
             watched.before = watched.now if age < WINDOW_SECONDS else Half()
             watched.now = Half(began=self._clock())
+            watched.ones = int.from_bytes(watched.before.bitmap, "big").bit_count()
         return watched
 
     def _suspected(self, watched: Watched) -> dict[str, Any] | None:
@@ -121,11 +124,9 @@ def _mark(bitmap: bytearray, before: bytearray, item_id: str) -> bool:
 def _figures(watched: Watched) -> dict[str, Any]:
     halves = (watched.now, watched.before)
     queries = sum(half.queries for half in halves)
-    both = int.from_bytes(watched.now.bitmap, "big") | int.from_bytes(watched.before.bitmap, "big")
-    zeros = max(1, BITS - both.bit_count())
     return {
         "queries": queries,
-        "items": round(BITS * math.log(BITS / zeros)),
+        "items": round(BITS * math.log(BITS / max(1, BITS - watched.ones))),
         "novel_share": round(sum(half.novel for half in halves) / max(1, queries), 3),
         "unanswered_share": round(sum(half.unanswered for half in halves) / max(1, queries), 3),
     }

@@ -11,11 +11,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.catalogue import GENERATION, new_item
 
 from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.store import Store
+from sightline_cloud.index.tenants import TenantIndexes
+from sightline_cloud.settings import Settings
+from sightline_shared.bundle import Bundle
 from sightline_shared.errors import ItemNotFound, StoreCorrupt, StoreError, StoreUnavailable
 
 ITEMS = 24
@@ -189,6 +193,34 @@ def test_a_damaged_row_can_be_removed_or_replaced(tmp_path: Path) -> None:
     store.remove("t", ["a"])
     store.add("t", [new_item("b"), new_item("c")])
     assert store.verify() == [] and len(store.hydrate("t", range(1, 9))) == 2
+
+
+@pytest.mark.parametrize("count", [60, 1100])
+def test_a_damaged_row_keeps_no_index_from_being_built_and_answers_when_it_is_replaced(
+    tmp_path: Path, tiny: Bundle, count: int
+) -> None:
+    """Small tenants' indexes are built from the catalogue at every start, large ones' when they are compacted."""
+    store = Store(Database(tmp_path / "c.sqlite", [GENERATION]))
+    store.add("t", [new_item(f"i{number}") for number in range(count)])
+    with store.database.write() as connection:
+        connection.exec_driver_sql("UPDATE items SET metadata = '{\"price\": 0}' WHERE pk = 1")
+        connection.exec_driver_sql("UPDATE vectors_1 SET vector = zeroblob(512) WHERE pk = 20")
+    settings = Settings(ivf_min_vectors=1000)
+
+    def found() -> set[int]:
+        cosines_and_pks = indexes.search("t", np.ones((1, tiny.codec.dim), np.float32), count)
+        return set(cosines_and_pks[1][0].tolist()) - {-1}
+
+    for _ in range(2):
+        indexes = TenantIndexes(store.feed(), tiny.codec, settings, tmp_path / "index")
+        indexes.compact("t")
+        assert indexes.stats()["t"]["damaged_rows"] == 2
+        assert found() == set(range(1, count + 1)) - {1, 20}
+        assert indexes.verify() == []
+    store.add("t", [new_item("i0"), new_item("i19")])
+    indexes.catch_up()
+    assert indexes.stats()["t"]["damaged_rows"] == 0 and indexes.trouble is None
+    assert found() == set(range(1, count + 3)) - {1, 20}
 
 
 def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 golden/catalogue-1.sqlite was made by the code of commit 76d2e77, the last with schema 1: 20 items of 'default' (16
 numbers, 4 bytes a code), number 7 added again, 3 and 4 removed, 40 added and removed; 5 items of 'shop-2'; one key.
 
-golden/catalogue-2.sqlite was made by the code of commit 5d30029, the last with schema 2: 20 items of 'default' in two
+golden/catalogue-2.sqlite was made by the code of commit 2d89b6c, which had schema 2: 20 items of 'default' in two
 generations (16 and 8 numbers, 4 and 2 bytes a code), 3 removed, 4 erased, the price of 5 changed; 5 items of 'shop-2';
 three keys, one of them revoked.
 """

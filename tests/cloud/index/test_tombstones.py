@@ -10,7 +10,7 @@ from support.tiers import TENANT, K, Shop
 
 from sightline_cloud.catalog.feed import Change, Rows
 from sightline_cloud.index.changes import FETCH_ROWS
-from sightline_shared.errors import StoreCorrupt
+from sightline_shared.errors import StoreCorrupt, StoreUnavailable
 
 VECTORS = clustered(1600)
 # None of these is near another, or near anything in VECTORS.
@@ -207,34 +207,69 @@ def test_an_item_that_is_replaced_is_findable_at_every_moment(shop: Shop, monkey
 def test_removals_hold_also_when_an_added_row_cannot_be_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     old = nearest(shop, LONERS[6])
     shop.feed.remove([old])
-    shop.add(LONERS[41:42])
+    (added,) = shop.add(LONERS[41:42])
 
     def damaged(pks: Sequence[int]) -> Rows:
         raise StoreCorrupt("vectors_1: the checksum differs.")
 
     with monkeypatch.context() as patch:
         patch.setattr(shop.feed, "rows", damaged)
-        with pytest.raises(StoreCorrupt):
-            shop.indexes.catch_up()
+        shop.indexes.catch_up()
     assert old not in shop.search(LONERS[6:7], K)[0]
-    assert shop.indexes.trouble
+    assert shop.indexes.trouble and shop.indexes.seq == shop.feed.position()
     shop.indexes.catch_up()
     assert gone(shop, [old]) and shop.indexes.trouble is None
+    assert nearest(shop, LONERS[41]) == added, "the row is as it was stored again"
+
+
+def test_a_damaged_row_holds_up_no_other_and_answers_when_it_is_mended(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read, vectors = shop.feed.rows, shop.indexes.stats()[TENANT]["vectors"]
+    fresh = shop.add(LONERS[42:44])[:1] + shop.add(clustered(FETCH_ROWS + 5, seed=11))
+    elsewhere = shop.feed.add("another tenant", LONERS[:3])
+    old, bad = nearest(shop, LONERS[7]), {fresh[0], fresh[-1]}
+    shop.feed.update(old, colour="red")
+
+    def damaged(pks: Sequence[int]) -> Rows:
+        if (bad | {old}) & set(pks):
+            raise StoreCorrupt("vectors_1: the checksum differs.")
+        return read(pks)
+
+    with monkeypatch.context() as patch, caplog.at_level("WARNING", "sightline"):
+        patch.setattr(shop.feed, "rows", damaged)
+        for _ in range(3):
+            shop.indexes.catch_up()
+            stats = shop.indexes.stats()
+            assert stats[TENANT]["vectors"] == vectors + len(fresh) + 1 - len(bad) - 1
+            assert (stats[TENANT]["damaged_rows"], stats["another tenant"]["damaged_rows"]) == (3, 0)
+            assert (stats[TENANT]["tombstones"], stats["another tenant"]["vectors"]) == (1, len(elsewhere))
+            assert shop.indexes.seq == shop.feed.position()
+            assert shop.indexes.trouble and "3 rows" in shop.indexes.trouble
+        answered = shop.search(np.concatenate([LONERS[7:8], LONERS[42:43]]), K)
+        assert not {old, *bad} & {pk for own in answered for pk in own}, "nor one whose metadata is now unknown"
+        assert len(caplog.records) == 3, "each is told of once"
+    before = shop.indexes.version(TENANT)
+    shop.indexes.catch_up()
+    stats = shop.indexes.stats()[TENANT]
+    assert (stats["vectors"], stats["damaged_rows"]) == (vectors + len(fresh) + 1, 0)
+    assert shop.indexes.trouble is None and shop.indexes.version(TENANT) > before
+    assert (nearest(shop, LONERS[7]), nearest(shop, LONERS[42])) == (old, fresh[0])
 
 
 def test_catching_up_that_fails_again_and_again_adds_nothing_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     read, vectors = shop.feed.rows, shop.indexes.stats()[TENANT]["vectors"]
     fresh = shop.add(clustered(FETCH_ROWS + 5, seed=11))
 
-    def damaged(pks: Sequence[int]) -> Rows:
+    def away(pks: Sequence[int]) -> Rows:
         if fresh[-1] in pks:
-            raise StoreCorrupt("vectors_1: the checksum differs.")
+            raise StoreUnavailable("the disk went away")
         return read(pks)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shop.feed, "rows", damaged)
+        patch.setattr(shop.feed, "rows", away)
         for _ in range(3):
-            with pytest.raises(StoreCorrupt):
+            with pytest.raises(StoreUnavailable):
                 shop.indexes.catch_up()
         stats = shop.indexes.stats()[TENANT]
         assert (stats["vectors"], stats["tombstones"]) == (vectors, 0)

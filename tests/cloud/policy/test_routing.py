@@ -178,7 +178,7 @@ def test_trouble_that_passes_is_forgotten(live, monkeypatch) -> None:
     router = PolicyRouter(policy())
     with monkeypatch.context() as patched:
         patched.setattr(module, "plain", lambda text: 1 / 0)
-        router.route(live, vectors(0.0))
+        router.route(live, vectors(0.0), (), "red")
     assert router.trouble
     assert router.route(live, vectors(0.0)) == OPEN and router.trouble == ""
 
