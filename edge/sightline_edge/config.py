@@ -19,7 +19,7 @@ class Options:
 
     `k`: matches to return. `deadline_ms`: from the frame to the answer, network included. `rerank`: score the
     returned candidates again with the device's float query, when the API key is allowed their codes. `crops`: regions of
-    the frame that are asked about, the whole frame first. `retries`: how often a query may be sent again when the service
+    the frame that are asked about at most, the whole frame first; 1: it alone. `retries`: how often a query may be sent again when the service
     cannot be reached or is busy. `hedge`: send it a second time when the answer is later than nearly all were.
     `pocket_settles`: where the pocket index finds the item, do not ask the service.
     """
@@ -27,7 +27,7 @@ class Options:
     k: int = DEFAULT_K
     deadline_ms: int = 2000
     rerank: bool = True
-    crops: int = 1
+    crops: int = 3
     retries: int = 2
     hedge: bool = True
     pocket_settles: bool = False

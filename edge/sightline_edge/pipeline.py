@@ -8,7 +8,7 @@ What follows (local answers, the wire, the cloud's answer) is the client's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from sightline_edge.answer import Outcome
 from sightline_edge.crops import choose
 from sightline_edge.device import Device
 from sightline_edge.frame import Box, Tap, open_picture
+from sightline_edge.gate import Gate
 from sightline_shared.budget import Budget
 from sightline_shared.errors import ConfigInvalid
 from sightline_shared.phash import dhash
@@ -30,6 +31,7 @@ class Crop:
     """One region of the frame: `embedding` is `(d,) float32` of unit length, `code` the bytes that stand for it.
 
     `code` is None when the crop is not sent: the gate turned it away, or the device stopped. Scores are in [0, 1].
+    `proposed` says that the device chose the region by itself.
     """
 
     box: Box
@@ -37,6 +39,14 @@ class Crop:
     gate_score: float
     sensitive_score: float
     code: bytes | None = None
+    proposed: bool = False
+
+    def passes(self, gate: Gate) -> bool:
+        """Whether the gate lets it through.
+
+        Of a region that nobody asked about it must be sure: each is one more chance to take a stranger for an item.
+        """
+        return self.gate_score >= (gate.sure_above if self.proposed else gate.reject_below)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +134,9 @@ def observe(
         boxes = choose(picture, 1 if whole.gate_score >= device.gate.sure_above else crops, regions)[1:]
         tensors = [to_tensor(picture.crop(box), size) for box in boxes]
 
-    looked = (whole, *(look(box, part, device, budget) for box, part in zip(boxes, tensors, strict=True)))
+    parts = [look(box, part, device, budget) for box, part in zip(boxes, tensors, strict=True)]
+    proposed = [replace(part, proposed=True) for part in parts[len(regions) :]]
+    looked = (whole, *parts[: len(regions)], *proposed)
     stop, reason = judge(looked, device)
     if stop:
         return Observation(seen, stop, reason, looked, phash)
@@ -150,16 +162,19 @@ def look(box: Box, tensor: NDArray[np.uint8], device: Device, budget: Budget) ->
 def judge(looked: Sequence[Crop], device: Device) -> tuple[Outcome | None, str | None]:
     """Return where the crops' gate and sensitive scores end the path (None: nowhere), and the reason or doubt.
 
-    One crop like the catalogue is enough to ask; one sensitive crop is enough not to.
+    One crop that passes is enough to ask. One sensitive crop is enough not to, unless the device proposed it and it
+    would not be sent: then the whole frame, which shows it too, has its say.
     """
-    gate = device.gate
-    score, most = max(crop.gate_score for crop in looked), max(crop.sensitive_score for crop in looked)
-    if score < gate.reject_below:
+    gate, passing = device.gate, [crop for crop in looked if crop.passes(device.gate)]
+    if not passing:
+        score = max(crop.gate_score for crop in looked if not crop.proposed)
         reason = f"no visual match: unlike anything in the catalogue ({score:.2f} < {gate.reject_below:.2f})"
         return Outcome.NOT_FOUND, reason
+    most = max(crop.sensitive_score for crop in looked if crop in passing or not crop.proposed)
     if device.heads and device.heads.sensitive and most >= device.heads.sensitive.unsure_above:
         reason = f"sensitive subject: it looks like a kind that must not be answered like a product ({most:.2f})"
         return Outcome.RESTRICTED, reason
+    score = max(crop.gate_score for crop in passing)
     doubt = score < gate.sure_above
     return None, f"the device is unsure: little like the catalogue ({score:.2f})" if doubt else None
 
@@ -172,10 +187,7 @@ def sensitive_score(embedding: NDArray[np.float32], device: Device) -> float:
 
 
 def _encoded(crop: Crop, device: Device) -> Crop:
-    if crop.gate_score < device.gate.reject_below:
-        return crop
-    code = device.codec.encode_one(crop.embedding)
-    return Crop(crop.box, crop.embedding, crop.gate_score, crop.sensitive_score, code)
+    return replace(crop, code=device.codec.encode_one(crop.embedding)) if crop.passes(device.gate) else crop
 
 
 def _check_counts(crops: int, regions: int, device: Device) -> None:

@@ -21,7 +21,7 @@ from sightline_export.thresholds import Parts
 from sightline_shared.confidence import Calibration
 from sightline_shared.confidence_fit import Example, fit
 from sightline_shared.errors import TrainingDataTooSmall
-from sightline_shared.evidence import NEIGHBOURS, Evidence, weigh
+from sightline_shared.evidence import FETCHED, Evidence, first_place, weigh
 from sightline_shared.heads import Heads
 
 Vectors = NDArray[np.float32]
@@ -46,21 +46,23 @@ class Asker:
     def examples(self, queries: Rows, gallery: Rows, kind: str, style: str, group: str) -> Iterator[Example]:
         """Yield what every query finds in the gallery, and what it finds where no item says its category."""
         cosines = self.decoded[queries] @ self.vectors[gallery].T
-        best = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :FETCHED]
         probabilities, labels = self.heads.semantic.probabilities(self.decoded[queries]), self.heads.semantic.labels
         for place, query in enumerate(queries.tolist()):
             near = [self.photos.photos[row] for row in gallery[best[place]].tolist()]
             nothing = [""] * len(near)
             for ending, categories in (("", [_category(photo) for photo in near]), (BARE, nothing)):
                 found = cosines[place, best[place]].tolist()
+                first = first_place(found, categories, probabilities[place], labels)
                 evidence = weigh(
                     found,
                     categories,
+                    first=first,
                     gate=float(self.gate_scores[query]),
                     probabilities=probabilities[place],
                     labels=labels,
                 )
-                right = kind == "known" and near[0].item == self.photos.photos[query].item
+                right = kind == "known" and near[first].item == self.photos.photos[query].item
                 yield Example(evidence, right, kind, style + ending, group)
 
     def with_classes_out(self, queries: Rows, gallery: Rows, style: str, group: str, seed: int) -> Iterator[Example]:

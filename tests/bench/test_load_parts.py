@@ -368,15 +368,17 @@ def test_ratios_of_the_same_schedule() -> None:
     made = figures.ratios(sample(2 * ms, 50), sample(ms, 50, cpu=np.tile([0.1, 100.0], (50, 1))))
     assert made["p50_ms"]["value"] == pytest.approx(2) and made["p99_ms"]["interval"] == pytest.approx([2, 2])
     assert made["server_cpu_ms"]["value"] == pytest.approx(5)
-    few = figures.ratios(sample(ms[:100], 2), sample(ms[:100], 2))
+    few = figures.ratios(sample(ms[:100], 10), sample(ms[:100], 10))
     assert few["p99_ms"] is None and few["p50_ms"]["value"] == 1
+    assert set(figures.ratios(sample(ms, 9), sample(ms, 9)).values()) == {None}
     unknown = figures.ratios(sample(ms, 50, cpu=np.full((50, 2), np.nan)), sample(ms, 50))
     assert unknown["server_cpu_ms"] is None
 
 
 def test_cpu_over_the_bare_call() -> None:
-    figure = figures.cpu_against(sample(np.full(500, 10.0), 5), np.array([0.5, 1.5]))
+    figure = figures.cpu_against(sample(np.full(1000, 10.0), 10), np.array([0.5, 1.5]))
     assert figure and figure["value"] == pytest.approx(5.0)  # 0.5 s for 100 answers, over 1 ms
+    assert figures.cpu_against(sample(np.full(900, 10.0), 9), np.array([0.5, 1.5])) is None
 
 
 def overloaded(shed_until: float) -> Sample:

@@ -40,6 +40,17 @@ def test_what_it_sends_is_what_we_claim(demo) -> None:
             assert {"embed", "round_trip", "cloud.search"} <= set(question["stages_ms"])
 
 
+def test_with_a_pocket_index_it_answers_at_once_then_by_the_service_and_alone_when_that_is_gone(demo) -> None:
+    pocket = demo[0]["pocket"]
+    at_once, then, alone = pocket["questions"]
+    assert pocket["items"] == demo[0]["catalogue"]["items"] and 64 * pocket["items"] < pocket["bytes"] < 20_000
+    assert [each["decided_by"] for each in (at_once, then, alone)] == ["pocket", "cloud", "pocket"]
+    assert [each["final"] for each in (at_once, then, alone)] == [False, True, True]
+    assert [each["true_item_rank"] for each in (at_once, then, alone)] == [1, 1, 1]
+    assert (at_once["bytes"]["body_up"], at_once["trouble"]) == (0, None) and then["bytes"]["body_up"] > 64
+    assert alone["trouble"] == "E_SERVICE_UNREACHABLE" and "round_trip" not in at_once["stages_ms"]
+
+
 def test_retrieval_in_the_demo_is_good_and_not_trivial(demo) -> None:
     trial = demo[0]["trial"]
     assert trial["n"] == 48 and trial["first"]["value"] >= 0.6 and trial["among_five"]["value"] >= 0.75
@@ -52,6 +63,9 @@ def test_the_report_is_one_file_with_its_pictures(demo) -> None:
     page = demo[1]
     assert page.count("data:image/jpeg;base64,") >= 10
     assert not re.search(r"(src|href)=[\"']?(https?:|//|/)", page)
+    for title in ("at once, from the pocket index", "then, the service&#39;s answer", "the pocket index alone"):
+        assert page.count(title) == 1
+    assert "The query is on its way to the service meanwhile." in page and "(E_SERVICE_UNREACHABLE)" in page
     assert "not private" in page and "no mobile network in it" in page
 
 

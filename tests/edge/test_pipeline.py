@@ -99,6 +99,51 @@ def test_a_crop_that_the_gate_turns_away_sends_no_code(device: Device) -> None:
     assert seen.gate_score == high and seen.code == seen.sent[0].code
 
 
+def sure(device: Device, sure_above: float, reject_below: float = 0.0) -> Device:
+    gate = dataclasses.replace(device.gate, sure_above=sure_above, reject_below=reject_below)
+    return dataclasses.replace(device, gate=gate)
+
+
+def proposals(device: Device) -> Observation:
+    """The shelf with two regions that the device proposes, all let through."""
+    whole = observe(shelf(), device, Budget(1000)).crops[0].gate_score
+    seen = observe(shelf(), sure(device, whole + 1e-6), Budget(1000), crops=3)
+    assert [crop.proposed for crop in seen.crops] == [False, True, True]
+    return seen
+
+
+def test_a_region_that_the_device_proposes_is_sent_only_where_the_gate_is_sure_and_an_asked_one_where_it_lets_it_through(
+    device: Device,
+) -> None:
+    whole, *parts = proposals(device).crops
+    best = max(parts, key=lambda crop: crop.gate_score)
+    bar = max(whole.gate_score, *(crop.gate_score for crop in parts if crop is not best)) + 1e-6
+    assert bar <= best.gate_score, "the pictures of this test must be chosen so that a proposal beats the whole"
+    seen = observe(shelf(), sure(device, bar), Budget(1000), crops=3)
+    assert [crop.box for crop in seen.sent] == [whole.box, best.box] and len(seen.crops) == 3
+    asked = observe(shelf(), sure(device, 1.5), Budget(1000), crops=3, regions=[best.box])
+    assert [crop.box for crop in asked.sent] == [whole.box, best.box] and len(asked.crops) > 2
+    assert not asked.sent[1].proposed and all(crop.proposed for crop in asked.crops[2:])
+
+
+def test_proposals_that_the_gate_is_not_sure_of_leave_a_frame_that_it_turned_away_without_a_match(
+    device: Device,
+) -> None:
+    whole = proposals(device).crops[0].gate_score
+    seen = observe(shelf(), sure(device, 1.5, whole + 1e-6), Budget(1000), crops=3)
+    assert seen.stop is Outcome.NOT_FOUND and len(seen.crops) == 3 and seen.sent == ()
+    assert seen.reason is not None and f"({whole:.2f} <" in seen.reason
+
+
+def test_a_sensitive_proposal_stops_the_whole_only_if_it_would_be_sent(device: Device) -> None:
+    whole, *parts = proposals(device).crops
+    wary = wary_of(device, max(parts, key=lambda crop: crop.gate_score).embedding)
+    sent = observe(shelf(), sure(wary, whole.gate_score + 1e-6), Budget(1000), crops=3)
+    unsent = observe(shelf(), sure(wary, 1.5), Budget(1000), crops=3)
+    assert sent.stop is Outcome.RESTRICTED and sent.sent == ()
+    assert unsent.stop is None and [crop.box for crop in unsent.sent] == [whole.box] and unsent.sensitive_score > 0.9
+
+
 def test_when_the_whole_frame_is_turned_away_a_crop_still_asks(device: Device) -> None:
     open_ = observe(shelf(), device, Budget(1000), regions=[LEFT, RIGHT])
     whole = open_.crops[0].gate_score

@@ -121,7 +121,9 @@ def test_a_delta_that_misses_its_mark_is_noticed_and_the_whole_file_asked_for(de
 
 
 def sealed(body: bytes) -> bytes:
-    return pocket_file.HEADER.pack(pocket_file.MAGIC, pocket_file.FORMAT, len(body), hashlib.sha256(body).digest()) + body
+    return (
+        pocket_file.HEADER.pack(pocket_file.MAGIC, pocket_file.FORMAT, len(body), hashlib.sha256(body).digest()) + body
+    )
 
 
 def test_a_whole_file_that_is_not_what_it_says_is_refused_and_not_asked_for_for_ever(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline_shared.evidence import NEIGHBOURS, SIGNALS, Evidence, compatibility, weigh
+from sightline_shared.evidence import CATEGORY_BONUS, NEIGHBOURS, SIGNALS, Evidence, compatibility, first_place, weigh
 
 LABELS = ("Apple", "Milk", "Shoes")
 PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
@@ -69,6 +69,14 @@ def test_a_category_that_the_head_does_not_know_says_nothing() -> None:
 def test_every_signal_can_be_asked_for_by_name() -> None:
     whole = Evidence(0.5, 0.4, 0.3, 0.2, 0.1)
     assert [whole.signal(name) for name in SIGNALS] == [0.5, 0.4, 0.3, 0.2, 0.1]
+
+
+def test_a_compatible_category_comes_first_unless_another_item_is_closer_by_more_than_the_bonus() -> None:
+    for ahead, first in ((0.5 * CATEGORY_BONUS, 1), (0.7 * CATEGORY_BONUS, 0)):
+        # Of the most probable category "Apple" has 0.4: it lacks 0.6 of the bonus.
+        assert first_place([0.6 + ahead, 0.6], ["Apple", "Milk"], PROBABILITIES, LABELS) == first
+    assert first_place([0.6, 0.6 - 0.01], ["Furniture", "Milk"], PROBABILITIES, LABELS) == 0, "not held against it"
+    assert first_place([0.6, 0.7], ["Apple", "Milk"], None, LABELS) == 1
 
 
 def test_evidence_of_a_first_match_that_is_not_the_nearest_is_its_own() -> None:

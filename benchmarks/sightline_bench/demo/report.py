@@ -70,7 +70,8 @@ def stages_of(asked: Asked) -> list[tuple[str, float]]:
     shown: list[tuple[str, float]] = []
     for name, ms in stages.items():
         if name == "round_trip":
-            shown += [("service", service), ("loopback HTTP", max(0.0, ms - service))]
+            shown += [("service", service)] if service else []
+            shown.append(("loopback HTTP", max(0.0, ms - service)))
         elif not name.startswith("cloud."):
             shown.append((name, ms))
     return shown

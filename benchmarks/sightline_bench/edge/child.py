@@ -45,7 +45,7 @@ def main(url: str, api_key: str, photos: list[str], rounds: int, floats: FloatMo
     load_ms = (time.perf_counter() - start) * 1000
     loaded_mib = peak_mib()
     queries, bare_ms = [], []
-    with Client(url, api_key=api_key, device=device, options=Options(k=20)) as client:
+    with Client(url, api_key=api_key, device=device, options=Options(k=20, crops=1)) as client:
         for photo in photos[:3]:
             client.search(photo)
         for _ in range(rounds):

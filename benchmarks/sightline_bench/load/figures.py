@@ -12,6 +12,8 @@ from sightline_export.evaluate import percentiles, statistic_figure
 
 BIN_S = 0.5
 RECOVERED_S, STEP_S = 2.0, 0.1
+# An interval over fewer seconds than these would be made up.
+LEAST_SECONDS = 10
 
 
 def ratios(own: Sample, other: Sample) -> dict[str, Any]:
@@ -115,13 +117,15 @@ def _has(sample: Sample, level: float) -> bool:
 
 
 def _is_known(rows: Floats) -> bool:
-    """Return whether CPU was measured and something was answered in each second: a clock of 10 ms cannot see less."""
-    return bool(len(rows)) and bool(np.isfinite(rows).all()) and bool((rows > 0).all())
+    """Return whether there are seconds enough, CPU in each of them, and answers: a clock of 10 ms may see none."""
+    return len(rows) >= LEAST_SECONDS and bool(np.isfinite(rows).all()) and bool((rows > 0).all())
 
 
-def _ratio(own: Sample, other: Sample, level: float) -> dict[str, Any]:
-    """Return the ratio of the percentile `level` of two samples, over the seconds in which both answered."""
+def _ratio(own: Sample, other: Sample, level: float) -> dict[str, Any] | None:
+    """Return the ratio of the percentile `level` of two samples, over the seconds in which both answered; None for too few."""
     both = [pair for pair in zip(_by_second(own), _by_second(other), strict=True) if all(map(len, pair))]
+    if len(both) < LEAST_SECONDS:
+        return None
 
     def of(chosen: Floats) -> float:
         pairs = [both[row] for row in chosen.astype(np.int64).tolist()]

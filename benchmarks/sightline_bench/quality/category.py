@@ -16,6 +16,7 @@ from sightline_bench.quality.tasks import Suite, Task, relevance
 from sightline_cloud.rank.categories import compatible
 from sightline_edge.device import Device
 from sightline_export.evaluate import Figure, average_precision_at, hits_at, mean_figure
+from sightline_shared.evidence import FETCHED
 
 Vectors = NDArray[np.float32]
 Ranked = NDArray[np.int64]
@@ -23,8 +24,6 @@ Ranked = NDArray[np.int64]
 # Bonuses in cosine units; the first is the ranking without any.
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
 DEPTH = 10
-# Out of so many of the nearest, as the service fetches for 20 matches.
-FETCHED = 30
 
 
 def category(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> dict[str, Any]:

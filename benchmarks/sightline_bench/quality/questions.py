@@ -19,7 +19,7 @@ from sightline_bench.quality.measure import sent
 from sightline_bench.quality.tasks import Suite
 from sightline_edge.device import Device
 from sightline_shared.confidence_fit import Example
-from sightline_shared.evidence import NEIGHBOURS, weigh
+from sightline_shared.evidence import FETCHED, first_place, weigh
 
 Vectors = NDArray[np.float32]
 
@@ -42,21 +42,23 @@ class Asker:
         held = np.stack([self.embedded[photo.path].int8 for photo in gallery])
         decoded, heads = sent(vectors, self.device), self.device.heads
         cosines = decoded @ held.T
-        best = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :FETCHED]
         gates = np.round(255 * np.clip(self.device.gate.scores(vectors), 0, 1)) / 255
         probabilities = heads.semantic.probabilities(decoded) if heads else [None] * len(queries)
         labels = heads.semantic.labels if heads else ()
         for place, photo in enumerate(queries):
             near = [gallery[row] for row in best[place].tolist()]
             found, categories = cosines[place, best[place]].tolist(), [one.coarse for one in near]
+            first = first_place(found, categories, probabilities[place], labels)
             evidence = weigh(
                 found,
                 categories,
+                first=first,
                 gate=float(gates[place]),
                 probabilities=probabilities[place],
                 labels=labels,
             )
-            right = kind == "known" and shows(near[0]) == shows(photo)
+            right = kind == "known" and shows(near[first]) == shows(photo)
             yield Example(evidence, right, kind, style, photo.coarse if kind == "far" else photo.domain)
 
     def ask_without_class(

@@ -26,14 +26,13 @@ from sightline_shared.budget import Budget
 from sightline_shared.confidence import Calibration
 from sightline_shared.confidence_fit import Example, refit
 from sightline_shared.errors import ConfigInvalid
+from sightline_shared.evidence import FETCHED
 
 Vectors = NDArray[np.float32]
 Progress = Callable[[float], None]
 
 # So many of the nearest are kept of each photograph: what is left when its own item is taken out must still be enough.
 POOL = 200
-# Out of so many of them the ranking chooses its first, as it does for 20 matches.
-FETCHED = 30
 QUERIES_AT_ONCE = 256
 ITEM = "item"
 

@@ -11,8 +11,8 @@ from sightline_cloud.rank.candidate import Candidate
 from sightline_cloud.rank.context import Context
 from sightline_cloud.rank.stages import Cost
 
-# On the packs no two different garments and no two other products of shopfloor come so close, by their codes; about
-# three in ten generated near-duplicates do, and most of what a grocer photographed twice ('sightline bench quality').
+# No two different products or garments of the packs come so close, by their codes; three in ten generated near-duplicates
+# do ('sightline bench quality'), and pictures of one shelf a moment apart. At 0.95 some pairs of jeans would be one.
 MIN_COSINE = 0.97
 GROUP_KEY = "item_group"
 
@@ -59,7 +59,7 @@ class Duplicates:
         return alike
 
     def _group(self, metadata: Mapping[str, Any]) -> str | int | None:
-        group = metadata.get(self._group_key)
+        group = metadata.get(self._group_key) if self._group_key else None
         return group if isinstance(group, str | int) and not isinstance(group, bool) and group != "" else None
 
 

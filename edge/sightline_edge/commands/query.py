@@ -1,6 +1,7 @@
 """Ask a running service about one or several photographs.
 
-The photograph stays on this machine: the device path runs here and sends one code of 64 bytes.
+The photograph stays on this machine: the device path runs here and sends a code of 64 bytes, or up to three where it is not
+sure of the picture as a whole.
 
 --where KEY=VALUE keeps to items that have VALUE under KEY. The same key again means "one of these values"; different keys
 must all hold. true and false are truth values, what reads as a number is one (12, 1.5), anything else is text; quotes
@@ -47,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pocket", metavar="FILE", help="a pocket index ('sightline pocket sync'), for when the service is away"
     )
     parser.add_argument(
-        "--crops", type=int, default=1, help="regions to ask about, the whole picture first (default 1)"
+        "--crops",
+        type=int,
+        default=Options.crops,
+        help="regions to ask about at most, the whole picture first (default %(default)s)",
     )
     parser.add_argument("-k", type=int, default=10, help="matches to return (default 10)")
     parser.add_argument("--deadline-ms", type=int, default=2000, help="from the frame to the answer (default 2000)")

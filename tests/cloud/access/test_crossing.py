@@ -121,7 +121,7 @@ class Sent:
 IDS = [BOTH, *(f"{tenant}/{number}" for tenant, numbers in NUMBERS.items() for number in numbers[1:])]
 WILD = ["..", "../admin/stats", f"{THEIRS}/../{MINE}", "%2e%2e/x", "' OR 1=1 --", "a\nb"]
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
-item_ids = st.sampled_from(IDS) | st.sampled_from(WILD) | texts
+item_ids = st.sampled_from([*IDS, *IDS, *WILD]) | texts
 numbers = st.sampled_from([*NUMBERS[MINE], *NUMBERS[THEIRS], 999])
 values = st.sampled_from([f"category-of-{THEIRS}", f"category-of-{MINE}", 100.25, True]) | texts
 filters = st.dictionaries(
@@ -191,6 +191,18 @@ ADMIN |= {
     for verb in ("build", "compact", "promote", "rollback", "verify")
 }
 ADMIN |= {("GET", path): plain("admin", "GET", path) for path in ("/v1/admin/stats", *KEYLESS)}
+# Those that take something in more often than the pages that are always the same.
+TELLING = [
+    searches,
+    additions,
+    changes,
+    pockets,
+    erasures,
+    on_item("GET"),
+    on_item("GET", "/thumbnail"),
+    on_item("DELETE"),
+]
+of_any_kind = st.sampled_from([*TELLING, *TELLING, *PUBLIC.values(), *ADMIN.values()]).flatmap(lambda kind: kind)
 # Figures of the whole process, for whoever runs it: not a tenant's page, and not at the public port.
 PROCESS = {("GET", "/metrics")}
 
@@ -218,24 +230,51 @@ def state_of(service: Service, tenant: str) -> list[tuple[object, ...]]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(requests=st.lists(st.one_of(*PUBLIC.values(), *ADMIN.values()), min_size=1, max_size=4))
+@given(requests=st.lists(of_any_kind, min_size=1, max_size=4))
 def test_nothing_of_the_others_comes_back_and_nothing_of_it_changes(mall: Mall, requests: list[Sent]) -> None:
     before = state_of(mall.service, THEIRS)
     for sent in requests:
-        path = sent.path.replace("pairing=ours", f"pairing={mall.service.device.bundle.pairing.id.hex()}")
-        body = sent.bytes_for(mall.service)
-        if sent.asked:  # what the other asked just before is no answer to this
-            with mall.http("public", mall.theirs.key) as http:
-                http.post(path, content=body)
-        with mall.http(sent.door, mall.mine.key) as http:
-            response = http.request(sent.method, path, content=body, headers=dict(sent.headers), timeout=60)
-        assert response.status_code < 500, (sent, response.text)
-        mall.sent.update(secret for secret in mall.theirs.secrets if secret in body or secret in decoded(path))
-        heard = b"\n".join([response.content, *(value for pair in response.headers.raw for value in pair)])
-        # An id that was asked for, or was added under that name, may be named again; what is behind it may not.
-        leaks = [secret for secret in mall.theirs.secrets if secret in heard and secret not in mall.sent]
-        assert leaks == [], (sent, response.content[:500])
+        ask_and_look(mall, sent)
     assert state_of(mall.service, THEIRS) == before
+
+
+def test_every_item_of_the_others_is_asked_for_in_every_way(mall: Mall) -> None:
+    before = state_of(mall.service, THEIRS)
+    theirs = [item_id for item_id in IDS if item_id in mall.theirs.ids]
+    for item_id in theirs:
+        path = f"/v1/items/{escaped(item_id)}"
+        for method, tail in (("GET", ""), ("GET", "/thumbnail"), ("PATCH", ""), ("DELETE", "")):
+            body = json.dumps({"metadata": {"note": "mine now"}}).encode() if method == "PATCH" else b""
+            ask_and_look(mall, Sent("public", method, path + tail, body))
+    for number in NUMBERS[THEIRS]:
+        for where in ({}, {"category": [f"category-of-{THEIRS}"]}):
+            ask_and_look(mall, Sent("public", "POST", "/v1/search", asked=((number,), 50, where, [])))
+    ask_and_look(mall, Sent("public", "POST", "/v1/search", asked=(tuple(NUMBERS[THEIRS]), 50, {}, [])))
+    ask_and_look(mall, Sent("public", "GET", "/v1/pocket?pairing=ours"))
+    ask_and_look(mall, Sent("admin", "POST", "/v1/admin/erase", json.dumps({"ids": theirs}).encode()))
+    for item_id in theirs:  # the same names, in the catalogue of one's own
+        ask_and_look(mall, Sent("public", "POST", "/v1/items", added=(item_id, 270, {})))
+    for (method, path), drawn in ADMIN.items():
+        if drawn is not erasures:
+            ask_and_look(mall, Sent("admin", method, path))
+    assert state_of(mall.service, THEIRS) == before
+
+
+def ask_and_look(mall: Mall, sent: Sent) -> None:
+    """Send it with the one shop's key, and raise when anything of the other's comes back, or when the service fails."""
+    path = sent.path.replace("pairing=ours", f"pairing={mall.service.device.bundle.pairing.id.hex()}")
+    body = sent.bytes_for(mall.service)
+    if sent.asked:  # what the other asked just before is no answer to this
+        with mall.http("public", mall.theirs.key) as http:
+            http.post(path, content=body)
+    with mall.http(sent.door, mall.mine.key) as http:
+        response = http.request(sent.method, path, content=body, headers=dict(sent.headers), timeout=60)
+    assert response.status_code < 500, (sent, response.text)
+    mall.sent.update(secret for secret in mall.theirs.secrets if secret in body or secret in decoded(path))
+    heard = b"\n".join([response.content, *(value for pair in response.headers.raw for value in pair)])
+    # An id that was asked for, or was added under that name, may be named again; what is behind it may not.
+    leaks = [secret for secret in mall.theirs.secrets if secret in heard and secret not in mall.sent]
+    assert leaks == [], (sent, response.content[:500])
 
 
 def decoded(path: str) -> bytes:

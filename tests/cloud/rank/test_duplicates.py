@@ -76,8 +76,9 @@ def test_what_is_no_string_or_whole_number_is_no_group(nothing: Any) -> None:
 
 def test_groups_are_read_under_the_key_that_the_operator_names_and_with_none_not_at_all() -> None:
     candidates = found(3, metadata=[{"product": 7, "item_group": 1}, {"product": 7, "item_group": 2}, {"product": 8}])
+    unnamed = found(2, metadata=[{"": 1}, {"": 1}])
     assert collapsed(candidates, ABOVE_ALL, "product") == [1, 3]
-    assert collapsed(candidates, ABOVE_ALL, "") == [1, 2, 3]
+    assert collapsed(candidates, ABOVE_ALL, "") == [1, 2, 3] and collapsed(unnamed, ABOVE_ALL, "") == [1, 2]
 
 
 def test_the_answer_says_how_many_of_its_k_best_were_collapsed() -> None:
