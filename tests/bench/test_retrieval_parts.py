@@ -204,10 +204,11 @@ def test_a_contender_that_fails_at_a_batch_is_left_out_and_asked_no_more() -> No
     assert failed == {"bad": "bad: gone"} and children["bad"].asked == 2
 
 
-def test_each_bundle_has_real_vectors_of_its_own(tmp_path: Path) -> None:
+def test_each_student_has_real_vectors_of_its_own(tmp_path: Path) -> None:
     made = []
     for number, digest in enumerate(("a" * 64, "b" * 64)):
-        device = SimpleNamespace(bundle=SimpleNamespace(digest=digest, label=f"shop {number}"))
+        manifest = SimpleNamespace(roles={"student": "it"}, files={"it": SimpleNamespace(sha256=digest)})
+        device = SimpleNamespace(bundle=SimpleNamespace(manifest=manifest, label=f"shop {number}"))
         rng = np.random.default_rng(number)
         views, queries = unit(rng.normal(size=(60, 2, 16))), unit(rng.normal(size=(150, 16)))
         held = tmp_path / f"embeddings-{digest[:12]}-2.npz"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+# Two rates closer than this factor are one.
 PRECISION = 1.08
 HIGHEST = 100_000.0
 SHARES = (0.5, 0.75, 1.25)
 LEAST_SHARE = 0.25
 
 
-def knee(holds: Callable[[float], bool], start: float, *, precision: float = PRECISION) -> float | None:
-    """Return the largest rate that was seen to hold, within a factor of `precision` of one that did not; None: not even a rate
-    64 times below `start` does.
+def knee(holds: Callable[[float], bool], start: float) -> float | None:
+    """Return the largest rate that was seen to hold, within PRECISION of one that did not; None: not even a rate 64 times below
+    `start` does.
 
     `holds` is asked for one rate after another. The middle of two rates is the geometric one: what counts are ratios.
     """
@@ -29,7 +30,7 @@ def knee(holds: Callable[[float], bool], start: float, *, precision: float = PRE
             return held
         if rate < start / 64:
             return None
-    while broke / held > precision:
+    while broke / held > PRECISION:
         middle = float((held * broke) ** 0.5)
         if holds(middle):
             held = middle

@@ -12,7 +12,7 @@ import numpy as np
 from sightline_bench.load import figures
 from sightline_bench.load.bare import Bare
 from sightline_bench.load.generator import fire
-from sightline_bench.load.knee import PRECISION, grid, knee
+from sightline_bench.load.knee import grid, knee
 from sightline_bench.load.sample import Floats, Sample, joined, sample_of, spread, summary
 from sightline_bench.load.schedule import Phase, poisson
 from sightline_bench.load.target import Server, Target, settled
@@ -35,7 +35,6 @@ class Plan:
     start_rate: float = 50.0
     seconds: float = 10.0
     probe_seconds: float = 5.0
-    precision: float = PRECISION
     warm_seconds: float = 1.0
     rounds: int = 3
     overload_seconds: tuple[float, float, float] = (5.0, 20.0, 20.0)
@@ -92,7 +91,7 @@ class Session:
             probes.append({"rate": round(rate, 1), **summary(sample)})
             return sample.holds()
 
-        found = knee(holds, self._plan.start_rate, precision=self._plan.precision)
+        found = knee(holds, self._plan.start_rate)
         return {"per_second": found and round(found, 1), "probes": probes}
 
     def _rounds(self, rates: Sequence[float]) -> tuple[dict[str, Any], list[dict[str, Any]], Floats]:

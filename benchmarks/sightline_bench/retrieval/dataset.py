@@ -72,8 +72,7 @@ def real(
     cache: Path, n: int, packs: Path, device: Device, views: int, progress: Progress, *, queries: int = QUERIES
 ) -> Dataset:
     """Return the data set of real embeddings, grown to `n`, made into `cache` unless it is there."""
-    # Another bundle sees the same photographs elsewhere.
-    folder = cache / f"real-{n}-{views}-{device.bundle.digest[:12]}"
+    folder = cache / f"real-{n}-{views}-{_student(device)}"
 
     def fill(writing: Path) -> dict[str, Any]:
         found = embeddings(cache, packs, device, views, progress)
@@ -93,7 +92,7 @@ def real(
 
 def embeddings(cache: Path, packs: Path, device: Device, views: int, progress: Progress) -> Embeddings:
     """Return the photographs' embeddings, from `cache` when they are there."""
-    file = cache / f"embeddings-{device.bundle.digest[:12]}-{views}.npz"
+    file = cache / f"embeddings-{_student(device)}-{views}.npz"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
         made = embed(packs, device, views, SEED, progress)
@@ -112,6 +111,12 @@ def steps(kind: str, n: int, packs: Path | None, views: int) -> int:
         raise InputError("real embeddings: expected the photographs' folder; set SIGHTLINE_PACKS or --packs.")
     gallery, asked = read_photos(packs)
     return n + len(gallery) * views + len(asked)
+
+
+def _student(device: Device) -> str:
+    """Return what names the device's student: another one sees the same photographs elsewhere, whatever else is in its bundle."""
+    manifest = device.bundle.manifest
+    return manifest.files[manifest.roles["student"]].sha256[:12]
 
 
 def _made(folder: Path, fill: Callable[[Path], dict[str, Any]]) -> Dataset:
