@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from sightline_cloud.engine import Engine
-from sightline_cloud.logs import log
+from sightline_cloud.logs import log, log_failure
 from sightline_cloud.operate.indexes import Part, parts
 from sightline_cloud.operate.report import changes_of_snapshots
-from sightline_shared.errors import ServiceBusy
+from sightline_shared.errors import IndexFailed, ServiceBusy, StoreError
 
 # So much of the change log stays in any case, for indexes of other processes that follow it.
 CHANGES_KEPT = 1_000_000
@@ -27,19 +27,25 @@ class Housekeeping:
         self._pruned_to = 0
 
     def round(self) -> None:
-        """Do what is due; raises StoreError, IndexFailed."""
+        """Do what is due; raises StoreError, IndexFailed, when all of it has been tried."""
+        failed: StoreError | IndexFailed | None = None
         for part in parts(self._engine):
             for tenant in part.indexes.due():
                 try:
                     self._compact(part, tenant)
                 except ServiceBusy:  # stopped
                     return
+                except (StoreError, IndexFailed) as error:  # one tenant's trouble holds up no other
+                    log_failure("compaction_failed", error, tenant=tenant, generation=part.generation, shard=part.shard)
+                    failed = failed or error
             part.indexes.promote()
         prunable = self._prunable()
         if prunable > self._pruned_to:  # or it would be a write for nothing
             self._counts["changes_pruned"] += self._engine.store.prune_changes(prunable)
             self._pruned_to = prunable
         self._counts["rounds"] += 1
+        if failed:
+            raise failed
 
     def stop(self) -> None:
         """Have whatever runs end at its next step; a snapshot that is half written is removed at the next start."""

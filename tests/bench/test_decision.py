@@ -67,7 +67,8 @@ def test_what_is_kept_is_above_the_score_that_refuses_the_share() -> None:
 
 
 def example(cosine: float, gate: float, kind: str, right: bool, group: str) -> Example:
-    return Example(Evidence(cosine, gate, 0.1, 0.5, 1.0, "bottle"), right, kind, "packshots", group)
+    compatible = 0.3 if kind == "far" else 1.0
+    return Example(Evidence(cosine, gate, 0.1, 0.5, compatible, "bottle"), right, kind, "packshots", group)
 
 
 def test_probabilities_that_are_too_high_show_as_error() -> None:

@@ -357,8 +357,8 @@ def test_no_knee_where_nothing_holds_and_an_end_where_everything_does() -> None:
 
 def test_rates_are_measured_around_every_knee() -> None:
     rates = grid([100.0, 400.0], 50)
-    assert rates == [25.0, 50.0, 75.0, 100.0, 125.0, 200.0, 300.0, 400.0, 500.0]
-    assert grid([130.0, 100.0], 50) == [25.0, 50.0, 65.0, 75.0, 100.0, 130.0, 162.5]
+    assert rates == [25.0, 50.0, 75.0, 90.0, 100.0, 125.0, 200.0, 300.0, 360.0, 400.0, 500.0]
+    assert grid([130.0, 100.0], 50) == [25.0, 50.0, 65.0, 75.0, 90.0, 100.0, 117.0, 130.0, 162.5]
     assert grid([None, None], 40)[0] == 10.0
 
 

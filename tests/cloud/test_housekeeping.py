@@ -13,6 +13,7 @@ from sightline_cloud.engine import Engine
 from sightline_cloud.maintain import Housekeeping
 from sightline_cloud.settings import Settings
 from sightline_shared.bundle import Bundle
+from sightline_shared.errors import IndexFailed
 
 COUNT = 1100
 
@@ -50,6 +51,29 @@ def test_a_tenant_that_grows_gets_its_large_index(engine) -> None:
     assert engine.primary.indexes.stats()["shop-2"]["kind"] == "flat"
     Housekeeping(engine).round()
     assert engine.primary.indexes.stats()["shop-2"]["kind"] == "ivf"
+
+
+def test_a_tenant_whose_index_cannot_be_compacted_holds_up_no_other(engine, monkeypatch) -> None:
+    fill(engine, 1000, tenant="another")
+    fill(engine, 1000, tenant="broken")
+    engine.catch_up()
+    (shard,) = engine.primary.indexes.shards
+    assert shard.due() == ["another", "broken"]
+    monkeypatch.setattr(shard, "due", lambda: ["broken", "another"])
+    honest = shard.compact
+
+    def compact(tenant: str, **more) -> None:
+        if tenant == "broken":
+            raise IndexFailed("no more room")
+        honest(tenant, **more)
+
+    monkeypatch.setattr(shard, "compact", compact)
+    housekeeping = Housekeeping(engine)
+    with pytest.raises(IndexFailed, match="no more room"):
+        housekeeping.round()
+    kinds = {tenant: line["kind"] for tenant, line in engine.primary.indexes.stats().items()}
+    assert kinds == {"default": "ivf", "another": "ivf", "broken": "flat"}
+    assert housekeeping.stats() == {"rounds": 1, "compactions": 1, "changes_pruned": 0, "now": None}
 
 
 def test_the_log_is_pruned_up_to_what_the_oldest_snapshot_needs(engine, monkeypatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 # Two rates closer than this factor are one.
 PRECISION = 1.08
 HIGHEST = 100_000.0
-SHARES = (0.5, 0.75, 1.25)
+SHARES = (0.5, 0.75, 0.9, 1.25)
 LEAST_SHARE = 0.25
 
 

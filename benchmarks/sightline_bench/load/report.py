@@ -25,6 +25,7 @@ def _heading(result: dict[str, Any]) -> str:
         else "generator and servers share all cores"
     )
     knees = ", ".join(f"{NAMES[name]} {_rate(knee)}" for name, knee in result["knee_per_s"].items())
+    searched = ", ".join(f"{NAMES[name]} {_rate(found['per_second'])}" for name, found in result["search"].items())
     undegraded = _rate(result["undegraded_knee_per_s"][SERVICE])
     return (
         f"### The service under load: {data['n']:,} items, {data['source']}\n\n"
@@ -36,7 +37,8 @@ def _heading(result: dict[str, Any]) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, {where}; load {machine['load_1m']} before and {result['load_after']} after; "
         f"{machine['time']}, {machine['git']}, seed {plan['seed']}.\n\n"
         f"**Largest rate measured with {100 * GOAL_SHARE:.0f} % of the requests answered whole in time and p99 within "
-        f"{GOAL_MS:.0f} ms, a second: {knees}** (with 99 % of its answers undegraded, the service {undegraded}). A run whose generator sent 1 % of its requests more than {LATE_MS:g} ms late holds "
+        f"{GOAL_MS:.0f} ms, a second: {knees}** (with 99 % of its answers undegraded, the service {undegraded}"
+        f"{'; by doubling and halving: ' + searched if searched else ''}). A run whose generator sent 1 % of its requests more than {LATE_MS:g} ms late holds "
         "nothing."
     )
 

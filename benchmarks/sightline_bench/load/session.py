@@ -21,6 +21,7 @@ SERVICE, PLAIN = "sightline", "plain"
 # A late generator gets another try, and the least late of them counts.
 TRIES = 3
 BARE_BLOCK = 200
+PROBE_REQUESTS, MOST_PROBE_S = 1000, 20.0
 IDLE_S = 2.0
 # Six steps of the degrade ladder, at the 16 s that a step takes at most.
 SETTLE_S = 120.0
@@ -65,7 +66,8 @@ class Session:
         knees = _knees(tables, "holds")
         overloads = {}
         for target in self._targets:
-            base = knees[target.name] or searches.get(target.name, {}).get("per_second") or min(rates)
+            # The search tells rates finer apart than the table does.
+            base = searches.get(target.name, {}).get("per_second") or knees[target.name] or min(rates)
             overloads[target.name] = self._overload(target, base)
         return {
             "queries": len(self._targets[0].requests),
@@ -87,7 +89,9 @@ class Session:
 
         def holds(rate: float) -> bool:
             self._say(f"{target.name}: does it hold {rate:.0f} a second?")
-            sample = self._fire(target, [Phase(rate, self._plan.probe_seconds)], f"probe-{target.name}-{rate:.1f}")
+            sample = self._fire(
+                target, [Phase(rate, probe_seconds(rate, self._plan))], f"probe-{target.name}-{rate:.1f}"
+            )
             probes.append({"rate": round(rate, 1), **summary(sample)})
             return sample.holds()
 
@@ -150,6 +154,11 @@ class Session:
         best = min(tried, key=lambda sample: float(np.percentile(sample.late_ms, 99)) if len(sample.late_ms) else 0.0)
         self._raw.update({f"{name}.{column}": getattr(best, column) for column in ("due", "ms", "outcome", "level")})
         return best
+
+
+def probe_seconds(rate: float, plan: Plan) -> float:
+    """Return how long a probe must last for a p99 to mean something, within limits."""
+    return min(MOST_PROBE_S, max(plan.probe_seconds, float(np.ceil(PROBE_REQUESTS / rate))))
 
 
 def _knees(tables: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> dict[str, float | None]:
