@@ -24,13 +24,11 @@ KINDS = ("known", "near", "far")
 # Signals of both factors, the richest first: the last needs nothing but the cosine.
 BELONGS = (("gate", "cosine"), ("cosine",))
 FIRST = (("cosine", "margin", "agreement", "compatibility"), ("cosine",))
-# Of the known photographs of the worst style and group so many may be denied; of the strangers so many be found, on average
-# over the styles.
+# Of the known photographs of the worst style and group so many may be denied, of its strangers so many be found.
 DENIED = 0.02
 STRANGERS_FOUND = 0.05
-# "Found" says that the first match is more probably right than not where one question in four has no answer: odds of 3 to 1
-# in place of the even ones that the probability is fitted to.
-LEAST_FOUND = 0.25
+# "Found" says that the first match is more probably right than not.
+LEAST_FOUND = 0.5
 DECAY = 1e-3
 LEAST_EXAMPLES = 20
 
@@ -140,7 +138,7 @@ def _with_thresholds(model: Model, examples: list[Example], domain_of: dict[str,
     p = np.array([model.probability(e.evidence, domain_of.get(e.evidence.category, "")) for e in examples])
     denied = min(float(np.quantile(p[rows], DENIED)) for rows in _groups(examples, "known"))
     strangers = [float(np.quantile(p[rows], 1 - STRANGERS_FOUND)) for rows in _groups(examples, "far")]
-    found = min(1.0, max(LEAST_FOUND, denied, float(np.mean(strangers)) if strangers else 0.0))
+    found = min(1.0, max(LEAST_FOUND, denied, *strangers))
     return dataclasses.replace(model, found_min=found, not_found_below=denied)
 
 

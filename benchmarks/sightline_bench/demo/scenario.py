@@ -61,7 +61,7 @@ def sample_scenario(folder: Path, *, seed: int = 0, progress: Progress | None = 
     def catalogue_id(item: SampleItem) -> str:
         return f"studio/{item.id}.jpg"  # as the manifest names it
 
-    easy, hard, shaken = items[6], items[47], items[20]
+    easy, hard, shaken = items[12], items[47], items[20]
     questions = [
         Question("a good match", take("good", easy, 901, 0.1), catalogue_id(easy)),
         Question("the same item, photographed differently", take("different", hard, 902, 0.7), catalogue_id(hard)),

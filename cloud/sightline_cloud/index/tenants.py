@@ -265,10 +265,9 @@ class TenantIndexes:
             by_tenant: dict[str, list[Change]] = defaultdict(list)
             for change in changes:
                 by_tenant[change.tenant].append(change)
-            for tenant, live in self._live.items():
-                if live.damaged:
-                    by_tenant[tenant]  # tried again, changes or none
-            for tenant, own in by_tenant.items():
+            # Those with damaged rows, too: they are tried again.
+            for tenant in {*by_tenant, *(tenant for tenant, live in self._live.items() if live.damaged)}:
+                own = by_tenant[tenant]
                 if tenant not in self._live:
                     empty = FlatIndex(self._codec.dim, self._settings.filter_keys)
                     self._live = {**self._live, tenant: Live(empty, self._seq)}
