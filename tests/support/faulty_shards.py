@@ -94,7 +94,7 @@ class ExactShard:
     pks: np.ndarray
     vectors: np.ndarray
 
-    def search(self, tenant: str, queries: np.ndarray, k: int, where: Where | None = None):
+    def search(self, tenant: str, queries: np.ndarray, k: int, where: Where | None = None, effort: float = 1.0):
         cosines = np.full((len(queries), k), -np.inf, np.float32)
         pks = np.full((len(queries), k), -1, np.int64)
         for row, query in enumerate(queries):

@@ -25,6 +25,7 @@ def _heading(result: dict[str, Any]) -> str:
         else "generator and servers share all cores"
     )
     knees = ", ".join(f"{NAMES[name]} {_rate(knee)}" for name, knee in result["knee_per_s"].items())
+    began = result["began_degraded"]
     searched = ", ".join(f"{NAMES[name]} {_rate(found['per_second'])}" for name, found in result["search"].items())
     undegraded = _rate(result["undegraded_knee_per_s"][SERVICE])
     return (
@@ -39,7 +40,7 @@ def _heading(result: dict[str, Any]) -> str:
         f"**Largest rate measured with {100 * GOAL_SHARE:.0f} % of the requests answered whole in time and p99 within "
         f"{GOAL_MS:.0f} ms, a second: {knees}** (with 99 % of its answers undegraded, the service {undegraded}"
         f"{'; by doubling and halving: ' + searched if searched else ''}). A run whose generator sent 1 % of its requests more than {LATE_MS:g} ms late holds "
-        "nothing."
+        "nothing." + (f" Begun before the service had recovered: {', '.join(began)}." if began else "")
     )
 
 

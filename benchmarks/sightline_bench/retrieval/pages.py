@@ -54,7 +54,7 @@ def resident_share(files: list[Path]) -> float:
             _libc.munmap(place, size)
         finally:
             os.close(handle)
-        resident += int((np.frombuffer(states, np.uint8) & 1).sum())
+        resident += int((np.frombuffer(bytes(states), np.uint8) & 1).sum())
         total += pages
     return resident / total if total else 0.0
 
