@@ -111,8 +111,9 @@ def play(scenario: Scenario, device: Device, bar: Progress) -> Played:
         with running(Path(data), device.bundle, {"demo": scenario.catalogue}, bar) as service:
             asked = ask_all(service.url, service.keys["demo"], device, with_service)
             step = bar.add_task("asking about more photographs", total=None)
-            trial = ask_all(service.url, service.keys["demo"], device, scenario.trial)
-            strangers = ask_all(service.url, service.keys["demo"], device, scenario.strangers)
+            # Each shows one thing that fills the frame: what the frame alone says. 'sightline bench crops' measures the rest.
+            trial = ask_all(service.url, service.keys["demo"], device, scenario.trial, crops=1)
+            strangers = ask_all(service.url, service.keys["demo"], device, scenario.strangers, crops=1)
             bar.update(step, total=1, completed=1)
             with Client(service.url, api_key=service.keys["demo"], device=device, pocket=index) as client:
                 synced = client.sync_pocket()
@@ -142,7 +143,7 @@ def show(result: dict[str, Any]) -> str:
     lines = [
         console.export_text().rstrip(),
         "",
-        f"{trial['n']} more photographs of catalogue items ({result['catalogue']['items']} indexed): the right item first "
+        f"{trial['n']} more photographs of catalogue items, asked about as whole frames ({result['catalogue']['items']} indexed): the right item first "
         f"in {100 * found['value']:.0f} % [{100 * low:.0f}, {100 * high:.0f}], among the first five in "
         f"{100 * trial['among_five']['value']:.0f} %; answers: "
         + ", ".join(f"{count} {name}" for name, count in trial["outcomes"].items()),

@@ -79,9 +79,11 @@ def ask(client: Client, question: Question) -> Asked:
         return Asked(question, error=error)
 
 
-def ask_all(url: str, api_key: str, device: Device, questions: list[Question]) -> list[Asked]:
+def ask_all(
+    url: str, api_key: str, device: Device, questions: list[Question], *, crops: int = Options.crops
+) -> list[Asked]:
     """Ask every question through one client; the first query's cold start is spent on a warm-up."""
-    with Client(url, api_key=api_key, device=device, options=Options(k=10)) as client:
+    with Client(url, api_key=api_key, device=device, options=Options(k=10, crops=crops)) as client:
         ask(client, questions[0])
         return [ask(client, question) for question in questions]
 
