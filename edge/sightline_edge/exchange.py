@@ -125,6 +125,8 @@ def read(
         matches=matches,
         reasons=(*answer.reasons, seen.reason) if seen.reason else answer.reasons,
         partial=answer.partial,
+        confidence=answer.confidence,
+        disclaimer=answer.disclaimer,
         request_id=request_id.hex(),
         regions=tuple(crop.box for crop in sent),
         code=seen.code,

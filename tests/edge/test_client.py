@@ -27,7 +27,15 @@ from sightline_shared.errors import (
     SightlineError,
     VersionMismatch,
 )
-from sightline_shared.protocol import MAX_ANSWER_BYTES, Answer, Decision, Match, pack_answer, unpack_query
+from sightline_shared.protocol import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Decision,
+    Match,
+    pack_answer,
+    unpack_answer,
+    unpack_query,
+)
 from sightline_shared.where import Where
 
 URL = "http://service.test"
@@ -85,6 +93,21 @@ def test_what_is_sent_is_one_code_within_128_bytes_and_nothing_of_the_picture(de
     }  # fmt: skip
     assert answer.outcome is Outcome.FOUND and answer.stages_ms["cloud.search"] == 1.5
     assert answer.http_bytes_up > answer.body_bytes_up and answer.http_bytes_down > answer.body_bytes_down
+
+
+def test_what_the_service_says_of_its_answer_reaches_the_app(device) -> None:
+    words = "This is no medical advice."
+
+    def reply(query) -> bytes:
+        return pack_answer(dataclasses.replace(unpack_answer(found(query)), confidence=0.25, disclaimer=words))
+
+    with Client(URL, device=device, transport=answering(reply)) as client:
+        answer = client.search(picture(1))
+        assert (answer.confidence, answer.disclaimer) == (0.25, words)
+        assert (answer.to_dict()["confidence"], answer.to_dict()["disclaimer"]) == (0.25, words)
+    with Client(URL, device=device, transport=answering(found)) as client:
+        older = client.search(picture(1))
+    assert (older.confidence, older.disclaimer) == (None, "")
 
 
 WHERE = {"category": "milk", "colour": ["red", "blue"], "available": True}

@@ -101,7 +101,7 @@ def _show_answer(answer: dict[str, Any]) -> str:
     lines = [
         f"{answer['photo']}: {answer['outcome']} (decided by the {answer['decided_by']})"
         + (f" [{answer['trouble']}]" if answer["trouble"] else "")
-        + "".join(f"\n  {reason}" for reason in answer["reasons"])
+        + "".join(f"\n  {text}" for text in (answer["disclaimer"], *answer["reasons"]) if text)
     ]
     lines += [
         f"  {rank:>2}. {match['score']:.3f}  {shorten(str(match['metadata'].get('title') or match['id']), 80, placeholder=' ...')}"
