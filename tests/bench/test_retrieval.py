@@ -79,11 +79,6 @@ def test_filtered_answers_are_as_many_as_there_are(result) -> None:
         assert tight[min(tight)]["recall"]["value"] == 1
 
 
-def test_lists_on_the_ssd_take_less_memory(result) -> None:
-    ram, ssd = (result["contenders"][name]["memory"]["anonymous_bytes"] for name in ("sightline", "sightline-ssd"))
-    assert ssd < ram
-
-
 def test_changes_are_found_and_merged(result) -> None:
     changes = result["changes"]
     assert changes["delta"] == N // 20 and changes["compaction"]["delta_left"] == 0

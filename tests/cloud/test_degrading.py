@@ -74,7 +74,7 @@ def test_what_was_found_with_less_effort_is_not_kept_for_better_times(service, m
 
 def test_a_queue_that_is_too_long_is_refused_with_503_and_retry_after_before_it_is_joined(start, monkeypatch) -> None:
     filled = start(search_threads=1)  # without the ladder, which would refuse sooner
-    let_go = hold_searches(start, monkeypatch)
+    let_go = hold_searches(filled, monkeypatch)
     filled.engine.pressure._service_ms = 300.0  # what searches took before
     try:
         answers = [_post_aside(filled) for _ in range(8)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -78,7 +79,8 @@ class Child:
 
     def close(self) -> None:
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it was ended before it had read what it was told
+            self._process.stdin.close()
         try:
             self._process.wait(CLOSING_LIMIT_S)
         except subprocess.TimeoutExpired:
