@@ -7,8 +7,6 @@ leaves only the last term, a product of two small errors.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +31,7 @@ def rerank(
     missed = codec.rotate(embeddings) + codec.rotated_mean - sent
     corrections = np.einsum("ij,ij->i", items, missed[[match.code_index for match in matches]])
     scored = [
-        dataclasses.replace(match, score=match.score + correction)
+        Match(match.id, match.score + correction, match.metadata, match.code_index, match.code, match.bonus)
         for match, correction in zip(matches, corrections.tolist(), strict=True)
     ]
     return tuple(sorted(scored, key=lambda match: -(match.score + match.bonus)))
