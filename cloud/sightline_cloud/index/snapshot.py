@@ -123,10 +123,13 @@ class Snapshots:
         manifest = read_manifest(folder)
         for file, said in manifest.files.items():
             path = folder / file
-            if path.is_symlink() or not path.is_file() or path.stat().st_size != said["bytes"]:
-                raise SnapshotCorrupt(f"{path}: expected a file of {said['bytes']} bytes.")
-            if sha256_of(path) != said["sha256"]:
-                raise SnapshotCorrupt(f"{path}: expected sha256 {said['sha256'][:12]}..., got another.")
+            try:
+                if path.is_symlink() or not path.is_file() or path.stat().st_size != said["bytes"]:
+                    raise SnapshotCorrupt(f"{path}: expected a file of {said['bytes']} bytes.")
+                if sha256_of(path) != said["sha256"]:
+                    raise SnapshotCorrupt(f"{path}: expected sha256 {said['sha256'][:12]}..., got another.")
+            except FileNotFoundError as error:  # it was there a moment ago: the snapshot is being removed
+                raise SnapshotCorrupt(f"{path}: expected a file of {said['bytes']} bytes, got none.") from error
         return manifest
 
     def prune(self, keep: int) -> None:

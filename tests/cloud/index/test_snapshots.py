@@ -13,6 +13,7 @@ from support.list_feed import ListFeed
 from support.tiers import TENANT, K, Shop, queries
 
 from sightline_cloud.catalog.feed import Rows, Snapshot
+from sightline_cloud.index import snapshot
 from sightline_cloud.index.compact import COMPARED_ROWS
 from sightline_cloud.index.tenants import TenantIndexes
 from sightline_shared.errors import ChangesPruned, IndexFailed
@@ -344,3 +345,19 @@ def test_a_rebuild_waits_for_a_compaction_and_both_leave_whole_snapshots(shop: S
     is_right(shop)
     shop.open()
     is_right(shop)
+
+
+def test_a_snapshot_that_goes_while_it_is_verified_is_no_problem(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Housekeeping may prune it between two looks at a file."""
+    shop.indexes.compact(TENANT)
+    oldest = snapshots(shop)[0]
+    of_tenant, honest = shop.indexes.workshop.snapshots(TENANT), snapshot.sha256_of
+    assert len(of_tenant.names()) > 1
+
+    def pruned_meanwhile(path: Path) -> str:
+        if path.parent.name == oldest and path.exists():
+            of_tenant.remove(oldest)
+        return honest(path)
+
+    monkeypatch.setattr(snapshot, "sha256_of", pruned_meanwhile)
+    assert shop.indexes.verify() == [] and oldest not in of_tenant.names()
