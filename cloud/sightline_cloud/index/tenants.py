@@ -123,8 +123,8 @@ class TenantIndexes:
         }
 
     def due(self) -> list[str]:
-        """Return the tenants whose index has grown, shrunk or changed so much that it should be compacted."""
-        return [tenant for tenant, live in self._live.items() if self._is_due(live.index)]
+        """Return the tenants whose index has grown, shrunk or changed so much that it should be compacted, by name."""
+        return sorted(tenant for tenant, live in self._live.items() if self._is_due(live.index))
 
     def compact(self, tenant: str, *, retrain: bool = False, progress: Progress | None = None) -> None:
         """Build the tenant's index from the catalogue while the old one answers, and swap.
