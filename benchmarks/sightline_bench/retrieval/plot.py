@@ -26,7 +26,9 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
     names = sorted({name for result in results for name in result["contenders"]})
-    looks = {name: (f"C{place % 10}", MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
+    colours = pyplot.get_cmap("tab20").colors
+    order = [*range(0, 20, 2), *range(1, 20, 2)]  # the strong colours first
+    looks = {name: (colours[order[place % 20]], MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
     columns = min(COLUMNS, len(results))
     lines = -(-len(results) // columns)
     figure, grid = pyplot.subplots(lines, columns, figsize=(WIDTH * columns, HEIGHT * lines), squeeze=False)

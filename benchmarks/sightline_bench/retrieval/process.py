@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ CLOSING_LIMIT_S = 30.0
 class Child:
     """One contender in its own process, from opening to `close`."""
 
-    def __init__(self, contender: str, python: str, dataset: Dataset, folder: Path) -> None:
+    def __init__(self, contender: str, python: str, dataset: Dataset, folder: Path, threads: int = 1) -> None:
         self.contender = contender
         arguments = {
             "contender": contender,
@@ -38,6 +39,8 @@ class Child:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed by close
         self._process = subprocess.Popen(  # noqa: S603  our own module
             [python, "-c", CODE, str(ROOT), json.dumps(arguments)],
+            # BLAS would take every core for what is to be one thread's work.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -124,7 +127,7 @@ def built(
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in sorted(folder.rglob("*"), reverse=True):
             leftover.rmdir() if leftover.is_dir() else leftover.unlink()
-        with Child(builder, python, dataset, folder) as child:
+        with Child(builder, python, dataset, folder, threads) as child:
             about = child.ask("about")
             cost = child.ask("build", limit_s=limit_s, threads=threads)
         record.write_text(json.dumps({"version": about["version"], **cost}) + "\n")
