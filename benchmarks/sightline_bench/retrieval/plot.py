@@ -25,9 +25,10 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
-    names = sorted({name for result in results for name in result["contenders"]})
+    # Our own get the strong colours, which come first.
+    names = sorted({name for each in results for name in each["contenders"]}, key=lambda name: (not _own(name), name))
     colours = pyplot.get_cmap("tab20").colors
-    order = [*range(0, 20, 2), *range(1, 20, 2)]  # the strong colours first
+    order = [*range(0, 20, 2), *range(1, 20, 2)]
     looks = {name: (colours[order[place % 20]], MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
     columns = min(COLUMNS, len(results))
     lines = -(-len(results) // columns)
@@ -38,8 +39,8 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
         for name, one in result["contenders"].items():
             colour, marker = looks[name]
             found = [(at["cpu_ms"]["p50"], min(SHARES[-1], at["recall"]["value"])) for at in one["points"]]
-            own = name.startswith("sightline")
-            panel.plot(*zip(*found, strict=True), color=colour, marker=marker, label=name, lw=2.4 if own else 1.2, ms=5)
+            width = 2.4 if _own(name) else 1.2
+            panel.plot(*zip(*found, strict=True), color=colour, marker=marker, label=name, lw=width, ms=5)
         panel.axhline(ENOUGH_RECALL, color="grey", lw=0.8, ls=":")
         panel.set_xscale("log")
         # What is near 1 is told apart.
@@ -58,6 +59,10 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _own(name: str) -> bool:
+    return name.startswith("sightline")
 
 
 def _title(result: dict[str, Any]) -> str:
