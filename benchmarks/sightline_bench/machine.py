@@ -22,12 +22,17 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "load_1m": round(os.getloadavg()[0], 2),
+        "load_1m": load(),
         "python": platform.python_version(),
         "sightline": __version__,
         "packages": {name: installed(name) for name in PACKAGES},
         "git": _revision(),
     }
+
+
+def load() -> float:
+    """Return how many processes ran or waited for a core, averaged over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _cpu() -> str:

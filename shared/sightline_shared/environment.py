@@ -21,3 +21,8 @@ def read(name: str) -> str | None:
     if name not in VARIABLES:
         raise KeyError(f"{name} is not listed in VARIABLES")
     return os.environ.get(name) or None
+
+
+def for_child(**more: str) -> dict[str, str]:
+    """Return this process's environment, and `more`, for a process that it starts."""
+    return {**os.environ, **more}

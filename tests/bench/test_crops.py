@@ -149,7 +149,7 @@ def test_the_whole_benchmark_on_a_small_set(device: Device) -> None:
     table = ask_all(scenes, dataclasses.replace(device, gate=gate), lambda: steps.append(1))
     assert len(steps) == 8 + 3 and set(table["crates"]) == {"1", "3", "5", *CONTENDERS}
     result = {
-        "source": scenes.source,
+        "scenario": {"source": scenes.source},
         "bundle": {"label": "tiny"},
         "seconds": 1,
         "machine": {"cpu": "any", "load_1m": 0},

@@ -79,7 +79,7 @@ def test_json_table_picture_and_raw_samples_are_written(result: dict, folder: Pa
     with np.load(folder / "raw.npz") as raw:
         assert len(raw["sightline-25.0-0.ms"]) == result["tables"][SERVICE][1]["n"]
         assert len(raw["overload-plain.due"]) == sum(row["n"] for row in result["overload"][PLAIN]["timeline"])
-    assert result["machine"]["cores"] and result["plan"]["seed"] == 0
+    assert result["machine"]["cores"] and result["scenario"]["plan"]["seed"] == 0
 
 
 @pytest.mark.parametrize(

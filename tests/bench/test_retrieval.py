@@ -50,7 +50,7 @@ def test_all_that_was_asked_for_is_measured(result) -> None:
         assert [at["effort"] for at in one["points"]] == [4, 8, 16, 32, 64]
         assert {"batch", "cold", "memory", "settings"} <= set(one)
         assert all(at["cpu_ms"]["p50"] > 0 for at in one["points"])
-    assert result["data"]["n"] == N and result["machine"]["cores"]
+    assert result["scenario"]["data"]["n"] == N and result["machine"]["cores"]
 
 
 def test_what_is_not_installed_is_named_with_its_pip_line(result) -> None:
@@ -98,7 +98,7 @@ def test_json_table_and_plot_are_written(result, folder: Path) -> None:
 def scaled(result, file: Path, n: int, ssd_bytes: int) -> Path:
     """Write the result as if it were of `n` vectors; return the file."""
     made = json.loads(json.dumps(result))
-    made["data"]["n"] = n
+    made["scenario"]["data"]["n"] = n
     for one in made["contenders"].values():
         one["memory"]["ssd_bytes"] = ssd_bytes
     file.write_text(json.dumps(made))

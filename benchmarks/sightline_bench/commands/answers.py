@@ -11,7 +11,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.edge import answers
 from sightline_bench.edge.slow_network import PROFILES
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.tasks import packs_suite, samples_suite
+from sightline_bench.results import Run, write
 from sightline_bench.service import Gallery, running
 from sightline_edge import Device
 from sightline_shared.errors import InputError
@@ -43,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.queries < 1:
         raise InputError(f"--queries: expected 1 or more, got {args.queries}.")
-    packs, device, before = packs_folder(args.packs), Device.load(), machine.describe()
+    packs, device = packs_folder(args.packs), Device.load()
+    measured = Run("answers", {"queries": args.queries}, device.bundle)
     with (
         tempfile.TemporaryDirectory(prefix="sightline-answers-") as folder,
         Progress(console=Console(stderr=True)) as bar,
@@ -56,22 +56,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             step = bar.add_task("networks", total=len(PROFILES) + 1)
             port, pocket = urlsplit(service.url).port or 0, Path(folder) / "pocket.slp"
             table = answers.run(port, service.keys["shop"], photos, device, pocket, lambda name: bar.advance(step))
-    report = {
-        "benchmark": "answers",
-        "source": suite.source,
-        "bundle": device.bundle.label,
-        "machine": before,
-        "load_after": machine.describe()["load_1m"],
-        "networks": table,
-    }
+    measured.note(source=suite.source)
+    raw = {name: row.pop("raw") for name, row in table.items()}
+    samples = {f"{name}: {part}": values for name, parts in raw.items() for part, values in parts.items()}
+    result = measured.result({"networks": table}, samples)
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def show(result: dict[str, Any]) -> str:
     head = (
-        f"{result['source']}; {result['machine']['cpu']}, load {result['machine']['load_1m']} before, {result['load_after']} after; "
+        f"{result['scenario']['source']}; {result['machine']['cpu']}, load {result['machine']['load_1m']} before, {result['load_after']} after; "
         "times include reading the picture file"
     )
     return "\n".join([head, "", *answers.show(result["networks"])])

@@ -14,20 +14,18 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.crops.measure import ask_all
 from sightline_bench.crops.pictures import write_sheet
 from sightline_bench.crops.report import as_text, figures
 from sightline_bench.crops.sets import packs_set, samples_set
 from sightline_bench.packs import packs_folder
+from sightline_bench.results import Run, write
 from sightline_edge import Device
 from sightline_shared.errors import InputError
 
@@ -43,26 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.scenes < 1:
         raise InputError(f"--scenes: expected 1 or more, got {args.scenes}.")
-    start, packs, device = time.perf_counter(), packs_folder(args.packs), Device.load(args.bundle)
+    packs, device = packs_folder(args.packs), Device.load(args.bundle)
     scenes = packs_set(packs, args.scenes) if packs else samples_set(args.scenes)
-    before = machine.describe()
+    measured = Run("crops", {"source": scenes.source, "scenes": args.scenes}, device.bundle)
     with Progress(console=Console(stderr=True)) as bar:
         total = len(scenes.gallery) + sum(map(len, scenes.kinds.values()))
         step = bar.add_task("looking", total=total)
         table = ask_all(scenes, device, lambda: bar.advance(step))
     if args.sheet:
         write_sheet(Path(args.sheet))
-    report = {
-        "benchmark": "crops",
-        "source": scenes.source,
-        "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
-        "machine": before,
-        "seconds": round(time.perf_counter() - start, 1),
-        "kinds": figures(table),
-    }
+    result = measured.result({"kinds": figures(table)})
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def show(result: dict[str, Any]) -> str:

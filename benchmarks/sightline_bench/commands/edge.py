@@ -28,12 +28,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.edge import pocket
 from sightline_bench.edge.child import FloatModels
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.reference import kept_float_model
 from sightline_bench.quality.tasks import Suite, packs_suite, samples_suite
+from sightline_bench.results import Run, write
 from sightline_bench.service import Gallery, running
 from sightline_edge import Device
 from sightline_edge.config import resolve_bundle
@@ -46,6 +46,7 @@ from sightline_shared.errors import InputError, ServiceFailed
 BEFORE_SENDING = ("preprocess", "quality", "phash", "crops", "sensitive", "gate", "encode", "cache", "pack")
 AFTER_RECEIVING = ("unpack", "rerank")
 GALLERY = 500
+WHOLE = {"device": "device", "query": "total"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,36 +72,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         whole = next(iter(suite.galleries.values()))
         gallery = whole[:: max(1, len(whole) // GALLERY)]
         galleries = {"shop": Gallery([photo.path for photo in gallery])}
-        before = machine.describe()
+        measured = Run("edge", {"source": suite.source, "queries": args.queries}, bundle)
         with running(Path(folder) / "data", bundle, galleries, bar) as service:
             step = bar.add_task(f"timing {args.queries} queries", total=None)
             raw = _time(service.url, service.keys["shop"], _photos(suite, args.queries), args.queries, floats)
             bar.update(step, total=1, completed=1)
-    report = {
-        "benchmark": "edge",
-        "source": suite.source,
-        "bundle": {"label": bundle.label, "digest": bundle.digest},
-        "machine": before,
-        "load_after": machine.describe()["load_1m"],
-        **_figures(raw),
-    }
+    result = measured.result(_figures(raw), _samples(raw))
     if args.out:
-        Path(args.out).write_text(json.dumps({**report, "raw": raw}, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def _pocket(packs: Path | None, out: str | None) -> dict[str, Any]:
     if packs is None:
         raise InputError("--pocket: expected the photographs.", hint="Give --packs, or set SIGHTLINE_PACKS.")
-    device, before = Device.load(), machine.describe()
+    device = Device.load()
+    measured = Run("edge --pocket", {"items": pocket.ITEMS}, device.bundle)
     with Progress(console=Console(stderr=True)) as bar:
         step = bar.add_task("embedding photographs", total=None)
         cache = Path(tempfile.gettempdir()) / "sightline-retrieval"
-        measured = pocket.measure(packs, cache, device, lambda count: bar.advance(step, count))
-    report = {"benchmark": "edge --pocket", "bundle": device.bundle.label, "machine": before, "pocket": measured}
+        figures = pocket.measure(packs, cache, device, lambda count: bar.advance(step, count))
+    result = measured.result({"pocket": figures})
     if out:
-        Path(out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, out)
+    return result
 
 
 def _photos(suite: Suite, queries: int) -> list[str]:
@@ -170,11 +165,22 @@ def _figures(raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _samples(raw: dict[str, Any]) -> dict[str, list[float]]:
+    """Return the raw timings by what was timed."""
+    queries = raw["queries"]
+    stages = {
+        f"{name} ms": [query["stages_ms"].get(name, 0.0) for query in queries] for name in queries[0]["stages_ms"]
+    }
+    whole = {f"whole {name} ms": [query[f"{key}_ms"] for query in queries] for name, key in WHOLE.items()}
+    runtimes = {f"runtime {name} ms": row["warm_ms"] for name, row in raw["runtimes"].items()}
+    return {**stages, **whole, "bare runtime ms": raw["bare_ms"], "cached ms": raw["cached_ms"], **runtimes}
+
+
 def show(result: dict[str, Any]) -> str:
     if "pocket" in result:
         return pocket.show(result["pocket"])
     lines = [
-        f"{result['queries']} queries, {result['source']}; one thread on {result['machine']['cpu']}, "
+        f"{result['queries']} queries, {result['scenario']['source']}; one thread on {result['machine']['cpu']}, "
         f"load {result['machine']['load_1m']} before, {result['load_after']} after",
         "",
         "| stage | p50 ms | p95 ms |",

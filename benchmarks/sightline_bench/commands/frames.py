@@ -12,8 +12,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.crops.report import percent
 from sightline_bench.frames import burst_table, quality_table
 from sightline_bench.packs import packs_folder, read_pack, select
+from sightline_bench.results import Run, write
 from sightline_bench.samples import make_items, phone_view, studio_view
 from sightline_edge import Device
 from sightline_shared.errors import InputError
@@ -42,30 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.photos < 1:
         raise InputError(f"--photos: expected 1 or more, got {args.photos}.")
-    start, packs, device, before = (
-        time.perf_counter(),
-        packs_folder(args.packs),
-        Device.load(args.bundle),
-        machine.describe(),
-    )
+    packs, device = packs_folder(args.packs), Device.load(args.bundle)
+    source = "shopfloor, test photographs and studio pictures" if packs else "rendered sample catalogue"
+    measured = Run("frames", {"source": source, "photos": args.photos}, device.bundle)
     groups = packs_groups(packs, args.photos) if packs else samples_groups(args.photos)
     moving = next(iter(groups.values()))
     with Progress(console=Console(stderr=True)) as bar:
         step = bar.add_task("looking", total=sum(map(len, groups.values())) + 2 * len(moving))
         qualities = quality_table(groups, device, lambda: bar.advance(step))
         bursts = burst_table(moving, device, lambda: bar.advance(step))
-    report = {
-        "benchmark": "frames",
-        "source": "shopfloor, test photographs and studio pictures" if packs else "rendered sample catalogue",
-        "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
-        "machine": before,
-        "seconds": round(time.perf_counter() - start, 1),
-        "quality": qualities,
-        "bursts": bursts,
-    }
+    result = measured.result({"quality": qualities, "bursts": bursts})
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def packs_groups(packs: Path, count: int) -> dict[str, list[Frame]]:
@@ -94,7 +81,7 @@ def _some(frames: Sequence[Frame], count: int) -> list[Frame]:
 
 def show(result: dict[str, Any]) -> str:
     lines = [
-        f"{result['source']}; bundle {result['bundle']['label']}, {result['seconds']} s; per cent, 95 % bootstrap intervals",
+        f"{result['scenario']['source']}; bundle {result['bundle']['label']}, {result['seconds']} s; per cent, 95 % bootstrap intervals",
         "",
         "| group | spoilt | n | turned away | cosine to the good frame x 100 | good turned away | bad let through |",
         "|---|---|---|---|---|---|---|",

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -34,6 +33,7 @@ from sightline_bench.load.plot import plot
 from sightline_bench.load.report import as_markdown
 from sightline_bench.load.session import Plan
 from sightline_bench.packs import packs_folder
+from sightline_bench.results import write
 from sightline_bench.retrieval.dataset import KINDS, QUERIES, Dataset, real, steps, synthetic
 from sightline_edge import Device
 from sightline_edge.config import default_bundle_path
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.raw:
         np.savez_compressed(args.raw, **raw)
     if args.out:
-        Path(args.out + ".json").write_text(json.dumps(result, indent=1) + "\n")
+        write(result, args.out + ".json")
         Path(args.out + ".md").write_text(as_markdown(result))
         plot(result, Path(args.out + ".png"))
     return result

@@ -11,7 +11,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.device import privacy
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.tasks import packs_suite, samples_suite
+from sightline_bench.results import Run, write
 from sightline_edge import Device
 from sightline_shared.errors import InputError
 
@@ -40,6 +39,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.items < 2:
         raise InputError(f"--items: expected 2 or more, got {args.items}.")
     packs, device = packs_folder(args.packs), Device.load(args.bundle)
+    measured = Run("privacy", {"items": None if packs else args.items}, device.bundle)
     with tempfile.TemporaryDirectory(prefix="sightline-privacy-") as folder:
         suite = packs_suite(packs) if packs else samples_suite(Path(folder), items=args.items)
         known = suite.galleries["shop" if packs else "studio"]
@@ -53,22 +53,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             for photos in (known, asked)
         )
         inferred, linked = privacy.measure(train, test), privacy.linking(test)
-    report = {
-        "benchmark": "privacy",
-        "source": suite.source,
-        "n_train": len(known),
-        "n": len(asked),
-        "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
-        "machine": machine.describe(),
-        "inferred": {
-            group: {name: {view: figure.to_dict() for view, figure in row.items()} for name, row in rows.items()}
-            for group, rows in inferred.items()
-        },
-        "linked": {name: {view: figure.to_dict() for view, figure in row.items()} for name, row in linked.items()},
-    }
+    measured.note(source=suite.source, n_train=len(known), n=len(asked))
+    result = measured.result(
+        {
+            "inferred": {
+                group: {name: {view: figure.to_dict() for view, figure in row.items()} for name, row in rows.items()}
+                for group, rows in inferred.items()
+            },
+            "linked": {name: {view: figure.to_dict() for view, figure in row.items()} for name, row in linked.items()},
+        }
+    )
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def show(result: dict[str, Any]) -> str:

@@ -13,21 +13,19 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.evaluate import evaluate
 from sightline_bench.quality.reference import reference_runtime
 from sightline_bench.quality.tables import as_text
 from sightline_bench.quality.tasks import packs_suite, samples_suite
+from sightline_bench.results import Run, write
 from sightline_edge import Device
 from sightline_shared.errors import InputError
 
@@ -46,25 +44,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.every < 1:
         raise InputError(f"--every: expected 1 or more, got {args.every}.")
     packs = packs_folder(args.packs)
-    start = time.perf_counter()
     device = Device.load(args.bundle)
+    measured = Run("quality", {"every": args.every}, device.bundle)
     with (
         tempfile.TemporaryDirectory(prefix="sightline-quality-") as folder,
         Progress(console=Console(stderr=True)) as bar,
     ):
         suite = packs_suite(packs, every=args.every) if packs else samples_suite(Path(folder) / "samples")
-        result = evaluate(suite, device, reference_runtime(device, args.float_model), Path(folder) / "data", bar)
-    report = {
-        "benchmark": "quality",
-        "source": suite.source,
-        "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
-        "machine": machine.describe(),
-        "seconds": round(time.perf_counter() - start, 1),
-        **result,
-    }
+        figures = evaluate(suite, device, reference_runtime(device, args.float_model), Path(folder) / "data", bar)
+    measured.note(source=suite.source)
+    result = measured.result(figures)
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def show(result: dict[str, Any]) -> str:

@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.device import clips, repeats
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.tasks import packs_suite
+from sightline_bench.results import Run, write
 from sightline_edge import Device
 from sightline_shared.errors import InputError
 
@@ -48,6 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     files = sorted((packs / "shopfloor" / "video").rglob("*.mp4"))
     if not files:
         raise InputError(f"{packs}: expected video clips under shopfloor/video, got none.")
+    measured = Run("repeats", {"every": args.every, "bits": args.bits, "cosines": args.cosines}, device.bundle)
     with Progress(console=Console(stderr=True)) as bar:
         photos = packs_suite(packs).galleries["shop"]
         step = bar.add_task("gallery", total=len({photo.path for photo in photos}))
@@ -63,16 +62,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 settings = {"near_bits": bits, "near_cosine": cosine}
                 rows.append({"clip": clip.name, "frames": len(clip.codes), **settings, **figures})
             bar.advance(step)
-    report = {
-        "benchmark": "repeats",
-        "source": f"shopfloor video, every {args.every}. frame, against {len(photos)} photographs",
-        "bundle": device.bundle.label,
-        "machine": machine.describe(),
-        "clips": rows,
-    }
+    measured.note(source=f"shopfloor video, every {args.every}. frame, against {len(photos)} photographs")
+    result = measured.result({"clips": rows})
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def show(result: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sightline_bench.packs import packs_folder
+from sightline_bench.results import read, write
 from sightline_bench.retrieval.contenders import CONTENDERS, LIMIT
 from sightline_bench.retrieval.cost import growth
 from sightline_bench.retrieval.dataset import KINDS, QUERIES, Dataset, real, steps, synthetic
@@ -100,34 +101,31 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.raw:
         np.savez_compressed(args.raw, **raw)  # type: ignore[arg-type]  # numpy's stub takes the first for its own option
     if args.out:
-        _write(args.out, result, as_markdown(result))
+        write(result, _beside(args.out, ".json"))
+        _beside(args.out, ".md").write_text(as_markdown(result))
         plot([result], _beside(args.out, ".png"))
     return result
 
 
 def summarize(files: list[Path], out: str | None) -> dict[str, Any]:
     """Return what several results say together: how cost grows."""
-    results = _by_data([result for result in map(_read, files) if "contenders" in result])
+    results = _by_data([result for result in map(read, files) if result["benchmark"] == "retrieval"])
     if not results:
         raise InputError("--summary: expected results of 'sightline bench retrieval', got none.")
     fits = growth(results)
     summary = {"benchmark": "retrieval summary", "growth": fits}
     if out:
-        _write(out, summary, growth_table(fits) + "\n")
+        _beside(out, ".json").write_text(json.dumps(summary, indent=1) + "\n")
+        _beside(out, ".md").write_text(growth_table(fits) + "\n")
         plot(results, _beside(out, ".png"))
     return summary
-
-
-def _read(file: Path) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(file.read_text())
-    return result
 
 
 def _by_data(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one result a data set; of a contender that several runs measured on it, what the first of them found."""
     merged: dict[tuple[str, int], dict[str, Any]] = {}
     for result in results:
-        key = (result["data"]["source_kind"], result["data"]["n"])
+        key = (result["scenario"]["data"]["source_kind"], result["scenario"]["data"]["n"])
         held = merged.get(key, result)
         merged[key] = {**held, "contenders": {**result["contenders"], **held["contenders"]}}
     return [merged[key] for key in sorted(merged)]
@@ -155,11 +153,6 @@ def _names(option: str, given: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if unknown := sorted(set(names) - set(known)):
         raise InputError(f"{option}: expected names from {', '.join(known)}, got {', '.join(unknown)}.")
     return names
-
-
-def _write(out: str, result: dict[str, Any], text: str) -> None:
-    _beside(out, ".json").write_text(json.dumps(result, indent=1) + "\n")
-    _beside(out, ".md").write_text(text)
 
 
 def _beside(out: str, suffix: str) -> Path:

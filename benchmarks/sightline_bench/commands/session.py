@@ -11,7 +11,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline_bench import machine
 from sightline_bench.device import session
 from sightline_bench.packs import packs_folder, read_pack, select
 from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.tasks import packs_suite, samples_suite
+from sightline_bench.results import Run, write
 from sightline_edge import Device
 from sightline_shared.errors import InputError
 
@@ -44,6 +43,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.items < 2:
         raise InputError(f"--items: expected 2 or more, got {args.items}.")
     packs, device = packs_folder(args.packs), Device.load(args.bundle)
+    measured = Run("session", {"split": args.split, "items": None if packs else args.items}, device.bundle)
     with (
         tempfile.TemporaryDirectory(prefix="sightline-session-") as folder,
         Progress(console=Console(stderr=True)) as bar,
@@ -59,20 +59,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         embedded = embed_all((*gallery, *asked), device.runtime, None, size, lambda n: bar.advance(step, n))
     queries, vectors = (np.stack([embedded[photo.path].int8 for photo in photos]) for photos in (asked, gallery))
     table = session.measure(asked, queries, gallery, vectors, device, tuple(args.near))
-    report = {
-        "benchmark": "session",
-        "source": f"{suite.source if args.split == 'test' else 'shopfloor, grocery val'}",
-        "n": len(asked),
-        "bundle": {"label": device.bundle.label, "digest": device.bundle.digest},
-        "machine": machine.describe(),
-        "expansion": {
-            near: {case: {name: figure.to_dict() for name, figure in row.items()} for case, row in cases.items()}
-            for near, cases in table.items()
-        },
-    }
+    measured.note(source=suite.source if args.split == "test" else "shopfloor, grocery val", n=len(asked))
+    result = measured.result(
+        {
+            "expansion": {
+                str(near): {
+                    case: {name: figure.to_dict() for name, figure in row.items()} for case, row in cases.items()
+                }
+                for near, cases in table.items()
+            }
+        }
+    )
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
-    return report
+        write(result, args.out)
+    return result
 
 
 def show(result: dict[str, Any]) -> str:

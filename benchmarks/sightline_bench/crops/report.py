@@ -72,7 +72,7 @@ def as_text(result: dict[str, Any]) -> str:
     known = {kind: ways for kind, ways in result["kinds"].items() if "R@1" in ways[counts[0]]}
     strange = {kind: ways for kind, ways in result["kinds"].items() if kind not in known}
     lines = [
-        result["source"],
+        result["scenario"]["source"],
         f"bundle {result['bundle']['label']}, {result['seconds']} s on {result['machine']['cpu']}, load "
         f"{result['machine']['load_1m']}; per cent with 95 % bootstrap intervals over scenes; gains are paired",
     ]

@@ -139,7 +139,8 @@ def _commonest(labels: NDArray[np.str_]) -> str:
 
 def as_text(result: dict[str, Any]) -> str:
     """Return the tables of one result."""
-    lines = [f"{result['source']}; fitted on {result['n_train']}, told of {result['n']}; 95 % bootstrap intervals"]
+    told = result["scenario"]
+    lines = [f"{told['source']}; fitted on {told['n_train']}, told of {told['n']}; 95 % bootstrap intervals"]
     views = list(next(iter(result["inferred"]["numbers"].values())))
     heads = (
         ("classes", "inferred, right", [*views, "the commonest guess"]),

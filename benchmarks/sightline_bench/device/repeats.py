@@ -71,7 +71,7 @@ def measure(clip: Clip, near_bits: int, near_cosine: float) -> dict[str, Figure]
 def as_text(result: dict[str, Any]) -> str:
     """Return the table of one result."""
     lines = [
-        f"{result['source']}; 95 % bootstrap intervals, which take frames for independent",
+        f"{result['scenario']['source']}; 95 % bootstrap intervals, which take frames for independent",
         "",
         "| clip | frames | near_bits | near_cosine | answered by the cache | of these with another item |",
         "|---|---|---|---|---|---|",

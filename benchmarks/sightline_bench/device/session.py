@@ -129,7 +129,7 @@ def _like(wanted: list[str], queries: Vectors) -> Followers:
 def as_text(result: dict[str, Any]) -> str:
     """Return the table of one result."""
     lines = [
-        f"{result['source']}; n {result['n']}; 95 % bootstrap intervals",
+        f"{result['scenario']['source']}; n {result['scenario']['n']}; 95 % bootstrap intervals",
         "",
         "| near_cosine | the second photograph shows | R@1 plain | R@1 expanded | difference | expanded |",
         "|---|---|---|---|---|---|",

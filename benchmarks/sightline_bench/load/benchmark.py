@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,6 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline_bench import machine
 from sightline_bench.load.bare import Bare
 from sightline_bench.load.catalogue import OPEN, fill, query_codes
 from sightline_bench.load.http1 import request_bytes
@@ -25,6 +24,7 @@ from sightline_bench.load.outcome import OK, Reply, read_sightline
 from sightline_bench.load.sample import spread
 from sightline_bench.load.session import PLAIN, SERVICE, Plan, Say, Session
 from sightline_bench.load.target import Server, Target, one_by_one, plain, service
+from sightline_bench.results import Result, Run
 from sightline_bench.retrieval.dataset import Dataset
 from sightline_edge import exchange
 from sightline_shared.bundle import Bundle, open_bundle
@@ -34,12 +34,11 @@ from sightline_shared.protocol import REQUEST_ID_BYTES, Decision, Query, pack_qu
 MOST_FILES = 65_536
 
 
-def run(
-    dataset: Dataset, queries: int, bundle_dir: Path, plan: Plan, say: Say
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(dataset: Dataset, queries: int, bundle_dir: Path, plan: Plan, say: Say) -> tuple[Result, dict[str, Any]]:
     """Return the result, and every request's figures by run; raises ServiceFailed, and InputError for queries that are all
     answered as sensitive."""
-    before, bundle = machine.describe(), open_bundle(bundle_dir)
+    bundle = open_bundle(bundle_dir)
+    whole = Run("load", {"data": dataset.about, "plan": asdict(plan), "settings": OPEN}, bundle)
     codes = query_codes(bundle, dataset.queries()[:queries])
     with TemporaryDirectory(prefix="sightline-load-") as temporary, ExitStack() as held:
         folder, for_plain, for_bare = (Path(temporary) / name for name in ("data", "plain", "bare"))
@@ -61,15 +60,8 @@ def run(
         alone = {target.name: asked(target) for target in targets}
         bare = held.enter_context(Bare(for_bare, bundle, searched, plan.k))
         measured, raw = Session(targets, bare, plan, say).run()
-    result = {
-        "benchmark": "load",
-        "machine": before,
-        "load_after": machine.describe()["load_1m"],
-        "bundle": bundle.label,
-        "data": dataset.about,
+    figures = {
         "index": index,
-        "settings": OPEN,
-        "plan": asdict(plan),
         "cores": cores,
         "restricted_left_out": len(codes) - len(searched),
         "one_at_a_time_ms": {name: spread(ms) for name, (_, ms) in alone.items()},
@@ -77,7 +69,20 @@ def run(
         "same_first_match": _agreement(alone[SERVICE][0], alone[PLAIN][0]),
         **measured,
     }
-    return result, raw
+    samples = {f"one at a time, {name}, ms": ms.tolist() for name, (_, ms) in alone.items()}
+    return whole.result(figures, samples | _by_rate(raw, plan)), raw
+
+
+def _by_rate(raw: Mapping[str, Any], plan: Plan) -> dict[str, list[float]]:
+    """Return the milliseconds of each server at each rate, all rounds; without an answer, as long as was waited for one."""
+    found: dict[str, list[float]] = {}
+    for name, ms in raw.items():
+        run, _, column = name.rpartition(".")
+        server, rate, *number = run.rsplit("-", 2)
+        if column == "ms" and number and server in (SERVICE, PLAIN):
+            waited = np.where(np.isnan(ms), 1000 * plan.patience_seconds, ms)
+            found.setdefault(f"{server} at {float(rate):g} a second, ms", []).extend(waited.tolist())
+    return found
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         _timeline(panel, name, result["overload"][name])
         _levels(below, result["overload"][name], panel)
     figure.suptitle(
-        f"{result['data']['n']:,} items, {result['bundle']}; {result['machine']['cpu'].partition(' (')[0]}, "
+        f"{result['scenario']['data']['n']:,} items, {result['bundle']['label']}; {result['machine']['cpu'].partition(' (')[0]}, "
         f"{result['machine']['cores']} cores; open loop, times from when a request was due"
     )
     figure.tight_layout()
@@ -64,7 +64,7 @@ def _latencies(panel: Any, result: dict[str, Any]) -> None:
         if result["knee_per_s"][name]:
             panel.axvline(result["knee_per_s"][name], color=COLOURS[name], lw=0.8, alpha=0.6)
     panel.axhline(GOAL_MS, color="grey", lw=0.8, ls=":")
-    panel.axhline(result["plan"]["deadline_ms"], color="black", lw=0.8, ls=":")
+    panel.axhline(result["scenario"]["plan"]["deadline_ms"], color="black", lw=0.8, ls=":")
     panel.set_yscale("log")
     panel.set(
         xlabel="offered, requests a second",

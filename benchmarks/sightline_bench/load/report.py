@@ -18,7 +18,8 @@ def as_markdown(result: dict[str, Any]) -> str:
 
 
 def _heading(result: dict[str, Any]) -> str:
-    data, machine, plan, cores = result["data"], result["machine"], result["plan"], result["cores"]
+    scenario, machine, cores = result["scenario"], result["machine"], result["cores"]
+    data, plan = scenario["data"], scenario["plan"]
     where = (
         f"generator on core {cores['generator']}, servers on core {cores['servers']}"
         if plan["pinned"]
@@ -34,7 +35,7 @@ def _heading(result: dict[str, Any]) -> str:
         f"due. {result['queries']} held-out queries of one 64-byte code, k {plan['k']}, deadline {plan['deadline_ms']} ms, given up "
         f"after {1000 * plan['patience_seconds']:.0f}; {plan['rounds']} rounds of {plan['seconds']:g} s a rate, the two servers in turn. "
         f"{result['restricted_left_out']} queries that the service takes for sensitive are left out. "
-        f"{result['bundle']}, index {result['index'].get('kind', '')}.\n\n"
+        f"{result['bundle']['label']}, index {result['index'].get('kind', '')}.\n\n"
         f"{machine['cpu']}, {machine['cores']} cores, {where}; load {machine['load_1m']} before and {result['load_after']} after; "
         f"{machine['time']}, {machine['git']}, seed {plan['seed']}.\n\n"
         f"**Largest rate measured with {100 * GOAL_SHARE:.0f} % of the requests answered whole in time and p99 within "

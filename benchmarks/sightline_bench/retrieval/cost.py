@@ -30,7 +30,9 @@ def growth(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for cost, (read, _) in COSTS.items():
                 value = read(contender)
                 if value is not None and value > 0:
-                    found[result["data"]["source_kind"], name, cost][result["data"]["n"]] = value
+                    found[result["scenario"]["data"]["source_kind"], name, cost][result["scenario"]["data"]["n"]] = (
+                        value
+                    )
     return [
         {"data": data, "contender": name, "cost": cost, **COSTS[cost][1](sizes)}
         for (data, name, cost), sizes in found.items()

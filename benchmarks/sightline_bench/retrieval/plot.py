@@ -27,9 +27,9 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
 
     # Our own get the strong colours, which come first.
     names = sorted({name for each in results for name in each["contenders"]}, key=lambda name: (not _own(name), name))
-    colours = pyplot.get_cmap("tab20").colors
+    colours = pyplot.get_cmap("tab20")
     order = [*range(0, 20, 2), *range(1, 20, 2)]
-    looks = {name: (colours[order[place % 20]], MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
+    looks = {name: (colours(order[place % 20]), MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
     columns = min(COLUMNS, len(results))
     lines = -(-len(results) // columns)
     figure, grid = pyplot.subplots(lines, columns, figsize=(WIDTH * columns, HEIGHT * lines), squeeze=False)
@@ -66,5 +66,5 @@ def _own(name: str) -> bool:
 
 
 def _title(result: dict[str, Any]) -> str:
-    data = result["data"]
+    data = result["scenario"]["data"]
     return f"{data['n']:,} vectors, {data['source_kind']}"

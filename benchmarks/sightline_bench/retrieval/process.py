@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 from sightline_bench.retrieval.contenders import CONTENDERS
 from sightline_bench.retrieval.dataset import Dataset
+from sightline_shared import environment
 from sightline_shared.errors import ServiceFailed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ class Child:
         self._process = subprocess.Popen(  # noqa: S603  our own module
             [python, "-c", CODE, str(ROOT), json.dumps(arguments)],
             # BLAS would take every core for what is to be one thread's work.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": str(threads)},
+            env=environment.for_child(OPENBLAS_NUM_THREADS=str(threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

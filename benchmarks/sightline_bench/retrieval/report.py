@@ -26,14 +26,15 @@ def table(head: Row, rows: Sequence[Row]) -> str:
 
 
 def _heading(result: dict[str, Any]) -> str:
-    data, machine = result["data"], result["machine"]
+    scenario, machine = result["scenario"], result["machine"]
+    data = scenario["data"]
     made = (
         f"{100 * data['real_share']:.0f} % of them photographs' views, the others grown" if data["real_share"] else ""
     )
     return (
         f"### {data['n']:,} vectors, {data['source_kind']}\n\n"
         f"{data['source']}; {data['dim']} dimensions{', ' + made if made else ''}; intrinsic dimension {data['two_nn']} "
-        f"by TwoNN from the queries. {result['queries']} held-out queries, {result['rounds']} rounds, one thread, "
+        f"by TwoNN from the queries. {scenario['queries']} held-out queries, {scenario['rounds']} rounds, one thread, "
         f"contenders in turn by blocks of 100.\n\n"
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1m']} before and {result['load_after']} after; "
         f"{machine['time']}, {machine['git']}. Where the load is above the cores, wall times are the machine's more than "
@@ -42,7 +43,7 @@ def _heading(result: dict[str, Any]) -> str:
 
 
 def _contenders(result: dict[str, Any]) -> str:
-    n, rows = result["data"]["n"], []
+    n, rows = result["scenario"]["data"]["n"], []
     for name, one in result["contenders"].items():
         at = _at(one)
         build = one["build"]

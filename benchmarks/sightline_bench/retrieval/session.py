@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from sightline_bench import machine
+from sightline_bench.results import Result, Run
 from sightline_bench.retrieval import changes, measure
 from sightline_bench.retrieval.contenders import CONTENDERS, LIMIT
 from sightline_bench.retrieval.contenders.buckets import BUCKETS, PASSING, allowed
@@ -60,9 +60,10 @@ class Opened:
     measured: dict[str, Any] = field(default_factory=dict)
 
 
-def run(dataset: Dataset, kind: str, plan: Plan, bar: Progress) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def run(dataset: Dataset, kind: str, plan: Plan, bar: Progress) -> tuple[Result, dict[str, NDArray[Any]]]:
     """Return the result, JSON-able, and the raw answers and times by contender and effort."""
-    before = machine.describe()
+    data = dataset.about | {"source_kind": kind}
+    measured = Run("retrieval", {"data": data, "queries": plan.queries, "rounds": plan.rounds})
     with ExitStack() as stack:
         opened, missing = _open(dataset, plan, stack, bar)
         asked = _search(opened, plan, missing, bar)
@@ -73,13 +74,7 @@ def run(dataset: Dataset, kind: str, plan: Plan, bar: Progress) -> tuple[dict[st
         _scenes(dataset, opened, plan, missing, bar)
     if "cold" in plan.scenes:
         _cold(dataset, opened, plan, missing, bar)
-    result = {
-        "benchmark": "retrieval",
-        "machine": before,
-        "load_after": machine.describe()["load_1m"],
-        "data": dataset.about | {"source_kind": kind},
-        "queries": plan.queries,
-        "rounds": plan.rounds,
+    figures = {
         "contenders": {name: _described(name, one) for name, one in opened.items()},
         "not_measured": missing,
     }
@@ -87,8 +82,12 @@ def run(dataset: Dataset, kind: str, plan: Plan, bar: Progress) -> tuple[dict[st
         bar.add_task("additions and a compaction", total=None)
         effort = int(chosen(opened["sightline"].measured["points"])["effort"])
         extra = int(CHANGED_SHARE * dataset.about["n"])
-        result["changes"] = changes.measure(dataset, opened["sightline"].folder, effort, extra, QUIET_QUERIES)
-    return result, _raw(asked)
+        figures["changes"] = changes.measure(dataset, opened["sightline"].folder, effort, extra, QUIET_QUERIES)
+    samples = {
+        f"{name} at {effort}, median of rounds, CPU us": np.median(one.cpu_us, axis=0).tolist()
+        for (name, effort), one in asked.items()
+    }
+    return measured.result(figures, samples), _raw(asked)
 
 
 def _open(dataset: Dataset, plan: Plan, stack: ExitStack, bar: Progress) -> tuple[dict[str, Opened], Failed]:
