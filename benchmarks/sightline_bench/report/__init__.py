@@ -1,0 +1,1 @@
+"""One HTML page over any number of results."""
