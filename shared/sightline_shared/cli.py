@@ -91,6 +91,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(("bench", "repeats"), "sightline_bench.commands.repeats", "bench", "measure the answer cache on clips"),
     Command(("bench", "session"), "sightline_bench.commands.session", "bench", "measure query expansion"),
     Command(("bench", "privacy"), "sightline_bench.commands.privacy", "bench", "measure what a code gives away"),
+    Command(("bench", "all"), "sightline_bench.commands.all", "bench", "run all of them, and make a page"),
     Command(("bench", "compare"), "sightline_bench.commands.compare", "bench", "compare two results"),
     Command(("bench", "report"), "sightline_bench.commands.report", "bench", "one page over several results"),
     Command(("samples", "write"), "sightline_bench.commands.samples", "bench", "render the sample catalogue"),

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
     parser.add_argument("--raw", help="write every answer and time to this .npz file")
     parser.add_argument("--summary", nargs="+", metavar="JSON", help="results to summarize, in place of measuring")
-    parser.add_argument("--out", metavar="PREFIX", help="write PREFIX.json, PREFIX.md and PREFIX.png")
+    parser.add_argument("--out", metavar="PREFIX", help="write PREFIX.json (or give that), PREFIX.md and PREFIX.png")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -156,4 +156,4 @@ def _names(option: str, given: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _beside(out: str, suffix: str) -> Path:
-    return Path(out + suffix)
+    return Path(out.removesuffix(".json") + suffix)

@@ -1,0 +1,1 @@
+"""Scenario files: which benchmarks to run, with which options."""
