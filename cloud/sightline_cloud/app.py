@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from sightline_cloud.api import admin, health, items, pocket, search
-from sightline_cloud.api.errors import RESPONSES, on_http_error, on_sightline_error
+from sightline_cloud.api.described import Documented
+from sightline_cloud.api.errors import on_http_error, on_sightline_error
 from sightline_cloud.api.middleware import RequestLog
 from sightline_cloud.engine import Engine
 from sightline_cloud.logs import log, log_failure
@@ -56,12 +57,11 @@ def create_app(settings: Settings, *bundles: Bundle) -> FastAPI:
         app.state.search_pool.shutdown(cancel_futures=True)
         close(engine)
 
-    app = FastAPI(
+    app = Documented(
         title="Sightline",
         version=__version__,
         summary="Visual search over 64-byte codes.",
         lifespan=lifespan,
-        responses=RESPONSES,
         exception_handlers={SightlineError: on_sightline_error, HTTPException: on_http_error},
     )
     app.state.engine, app.state.metrics = engine, Metrics(engine)
@@ -78,6 +78,11 @@ def opened(settings: Settings, *bundles: Bundle) -> Engine:
     """Return the engine with its indexes built."""
     engine = Engine(settings, *bundles, owner="the service")
     try:
+        log(
+            "ranking",
+            stages=[stage.name for stage in engine.ranking.stages],
+            text_tower=getattr(engine.tower, "name", None),
+        )
         for live in engine.generations.values():
             check_thresholds(live.bundle.manifest)
             log("ready", bundle=live.bundle.label, tenants=live.indexes.stats(), seq=live.indexes.seq)

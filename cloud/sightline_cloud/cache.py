@@ -19,13 +19,17 @@ TERM_BYTES = 400
 
 
 class Question(NamedTuple):
-    """All that a search's result depends on, besides the items; `generation` is the pairing id."""
+    """All that a search's result depends on, besides the items; `generation` is the pairing id.
+
+    `text` is what was added to the codes before the search, "" where nothing was.
+    """
 
     tenant: str
     generation: bytes
     codes: tuple[bytes, ...]
     k: int
     where: Where
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +111,4 @@ class ResultCache:
 def _size_bytes(question: Question, hits: Hits) -> int:
     codes = sum(CODE_BYTES + len(code) for code in question.codes)
     values = sum(len(values) for _, values in question.where.terms)
-    return ENTRY_BYTES + codes + TERM_BYTES * values + HIT_BYTES * len(hits)
+    return ENTRY_BYTES + codes + 4 * len(question.text) + TERM_BYTES * values + HIT_BYTES * len(hits)

@@ -10,6 +10,8 @@ from sightline_cloud.cache import ResultCache
 from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.generations import Generation
 from sightline_cloud.catalog.store import Store
+from sightline_cloud.fusion.late import Text
+from sightline_cloud.fusion.tower import TextTower
 from sightline_cloud.ingest.add import Ingest
 from sightline_cloud.ingest.blocked import BlockedImages
 from sightline_cloud.live import LiveGeneration
@@ -20,6 +22,7 @@ from sightline_cloud.policy.router import PolicyRouter
 from sightline_cloud.pressure import Level, Pressure
 from sightline_cloud.rank.build import build as build_ranking
 from sightline_cloud.rank.metadata import Weights
+from sightline_cloud.rank.stages import Ranking
 from sightline_cloud.settings import Settings
 from sightline_cloud.tenancy.auth import Keys
 from sightline_cloud.tenancy.gate import Gate, limits_of
@@ -55,7 +58,7 @@ class Engine:
             )
         where = settings.database_url or settings.database
         self.database = Database(where, [Generation.of(bundle) for bundle in opened])
-        self.store = Store(self.database)
+        self.store = Store(self.database, recent_bytes=settings.item_cache_mb * 1024 * 1024)
         self.keys = Keys(self.database)
         self.gate = Gate(
             self.keys,
@@ -71,20 +74,6 @@ class Engine:
         )
         self.generations = {key: LiveGeneration(bundle, self.store, settings) for key, bundle in by_id.items()}
         self.policy = PolicyRouter.open(settings.data_dir)
-        self.ranking = build_ranking(
-            settings.rank_stages,
-            weights=Weights(
-                category=settings.category_weight,
-                freshness=settings.freshness_weight,
-                stock=settings.stock_weight,
-                price=settings.price_weight,
-                max_bonus=settings.max_bonus,
-            ),
-            duplicate_min_cosine=settings.duplicate_min_cosine,
-            group_key=settings.group_key,
-            per_video=settings.per_video,
-            diversity_weight=settings.diversity_weight,
-        )
         self.pressure = Pressure(settings.search_threads, at_most=Level(settings.degrade_at_most), moved=_log_step)
         self.cache = ResultCache(settings.cache_mb * 1024 * 1024)
         self.pockets = Pockets(self.store, settings)
@@ -94,6 +83,36 @@ class Engine:
         """Return the generation whose codes a query with this pairing id holds; raises VersionMismatch."""
         check_pairing(pairing_id, self.generations)
         return self.generations[pairing_id]
+
+    @cached_property
+    def tower(self) -> TextTower | None:
+        """The text tower, None without one. Raises BundleError, and VersionMismatch for one of another bundle."""
+        folder = self.settings.text_tower
+        return TextTower.open(folder, self.generations) if folder else None
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The stages of the settings, with the tower; commands that answer nothing need neither."""
+        return build_ranking(
+            self.settings.rank_stages,
+            weights=Weights(
+                category=self.settings.category_weight,
+                freshness=self.settings.freshness_weight,
+                stock=self.settings.stock_weight,
+                price=self.settings.price_weight,
+                max_bonus=self.settings.max_bonus,
+            ),
+            duplicate_min_cosine=self.settings.duplicate_min_cosine,
+            group_key=self.settings.group_key,
+            per_video=self.settings.per_video,
+            diversity_weight=self.settings.diversity_weight,
+            text=Text(
+                self.tower,
+                keys=self.settings.text_keys,
+                words=self.settings.text_words,
+                meaning=self.settings.text_meaning,
+            ),
+        )
 
     @cached_property
     def ingest(self) -> Ingest:

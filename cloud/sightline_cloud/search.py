@@ -1,6 +1,6 @@
 """One query, end to end, under a deadline.
 
-    pairing -> admit -> decode -> route -> nearest (cache, or every shard) -> hydrate -> rank -> judge -> answer
+    pairing -> admit -> decode -> route -> nearest (cache, or every shard) -> hydrate -> rank, with the text -> judge -> answer
                                     `-> restricted (policy/restricted.py)
 
 The pairing id names the generation that answers: the model and codec that the query's codes come from.
@@ -17,16 +17,19 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from sightline_cloud.engine import Engine
+from sightline_cloud.fusion.caution import careful
+from sightline_cloud.fusion.early import found_with_text
 from sightline_cloud.live import LiveGeneration
 from sightline_cloud.nearest import Nearest, Vectors, decoded, hydrate, nearest
 from sightline_cloud.policy.restricted import restricted
 from sightline_cloud.pressure import Level
-from sightline_cloud.rank.candidate import Candidate
+from sightline_cloud.rank.candidate import Candidate, order
 from sightline_cloud.rank.categories import compatible
 from sightline_cloud.rank.confidence import Verdict, nothing_found
 from sightline_cloud.rank.context import Compatibility, Context
@@ -38,6 +41,10 @@ from sightline_shared.errors import BodyMalformed, BundleCorrupt, CallerGone
 from sightline_shared.evidence import NEIGHBOURS
 from sightline_shared.manifest import Manifest
 from sightline_shared.protocol import Answer, Decision, Match, Query
+
+# Whether the caller is still there is looked after from then on: most answers are there by then, and looking costs as much
+# as routing.
+PROMPT_MS = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,20 +85,30 @@ async def search(
     # finishes unheard, and holds its thread until then, so that there are never more searches at once than threads.
     work = pool.submit(answer, asked)
     heard = asyncio.wrap_future(work)
-    leaving: asyncio.Future[Any] | None = asyncio.ensure_future(gone()) if gone else None
-    waited_for: set[asyncio.Future[Any]] = {heard, leaving} if leaving else {heard}
-    done, _ = await asyncio.wait(waited_for, timeout=budget.left_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
-    if leaving:
-        leaving.cancel()
-    if heard in done:
+    left = await until_heard(heard, budget, gone)
+    if heard.done():
         return heard.result()
     if work.cancel():
         engine.pressure.dropped()
     heard.cancel()
-    if leaving in done:
+    if left:
         budget.end()  # a search that runs already stops before its next code or stage
         raise CallerGone("the caller went away before the answer was there.")
     return out_of_time(asked)
+
+
+async def until_heard(
+    heard: asyncio.Future[Answer], budget: Budget, gone: Callable[[], Awaitable[object]] | None
+) -> bool:
+    """Wait for the answer, until the deadline at most; returns whether the caller has left instead."""
+    await asyncio.wait({heard}, timeout=min(budget.left_ms, PROMPT_MS) / 1000)
+    if heard.done():
+        return False
+    leaving: set[asyncio.Future[Any]] = {asyncio.ensure_future(gone())} if gone else set()
+    done, _ = await asyncio.wait({heard, *leaving}, timeout=budget.left_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+    for each in leaving:
+        each.cancel()
+    return bool(leaving & done)
 
 
 def check_codes(query: Query, live: LiveGeneration) -> None:
@@ -139,13 +156,20 @@ def find(asked: Asked) -> Answer:
     found = nearest(query, ask, engine, live)
 
     with budget.stage("hydrate"):
-        candidates = hydrate(found.hits, caller, engine, live)
+        candidates = hydrate(found, caller, engine, live)
 
-    context = Context(candidates, k, live.codec, compatibility=compatibility_of(vectors, live))
-    ranked = engine.ranking.run(candidates, context, budget, asked.level)
+    # As it is set up by default the text has its say in the ranking alone.
+    told = found_with_text(query, ask, caller, engine, live, asked.level) if query.text else None
+
+    fits = compatibility_of(vectors, live)
+    context = Context(told or candidates, k, live.codec, compatibility=fits, text=query.text, budget=budget)
+    ranked = engine.ranking.run(told or candidates, context, budget, asked.level)
 
     with budget.stage("decide"):
-        verdict = judged(asked, vectors, candidates, ranked.candidates)
+        verdict = judged(asked, vectors, told or candidates, ranked.candidates)
+        pictured = min(candidates, key=order, default=None) if told else ranked.pictured
+        if pictured:
+            verdict = careful(judged(asked, vectors, candidates, [pictured]), verdict)
 
     not_found = verdict.decision is Decision.NOT_FOUND
     answered = Answer(
@@ -166,7 +190,9 @@ def compatibility_of(vectors: Vectors, live: LiveGeneration) -> Compatibility | 
     if heads is None:
         return None
     semantic, probabilities = heads.semantic, heads.semantic.probabilities(vectors)
-    return lambda each: compatible(each.metadata.get("category"), probabilities[each.code_index], semantic.labels)
+    # Neighbours are of few categories.
+    fit = cache(lambda category, code_index: compatible(category, probabilities[code_index], semantic.labels))
+    return lambda each: fit(each.metadata.get("category"), each.code_index)
 
 
 def judged(asked: Asked, vectors: Vectors, candidates: Sequence[Candidate], ranked: Sequence[Candidate]) -> Verdict:

@@ -29,13 +29,17 @@ class Settings:
     answer that leaves at the deadline arrives after the caller has given up. `shards`: into how many parts each index
     is divided, by the items' ids, each searched by threads of its own. `min_shards`: the share of them that must answer
     in time; with fewer a query is refused. `housekeeping_seconds`: how often the service looks for indexes to compact
-    and lists to move between RAM and SSD. `cache_mb`: what the result cache may hold, 0 switches it off.
+    and lists to move between RAM and SSD. `cache_mb`: what the result cache may hold, 0 switches it off;
+    `item_cache_mb`: likewise items as they were last read, until anything in the catalogue changes (SQLite only).
     `degrade_at_most`: how many steps down the degrade ladder it may go under pressure (pressure.py), 0: none.
     `rank_stages`: what is done to the found items, in this order (rank/build.py). `category_weight`, `freshness_weight`,
     `stock_weight`, `price_weight`: what an item's metadata may add to its cosine at most, `max_bonus` all together: what is
     closer by more than that is never overtaken. `duplicate_min_cosine`: items that are closer to each other are one; above 1
     only those are that share the metadata key `group_key`. `per_video`: matches that one video may have.
-    `diversity_weight`: the weight of relevance, against novelty, in the stage "diversity".
+    `text_tower`: the folder of a text tower ('sightline export text'), None: a text counts by its words alone. `text_keys`: the
+    metadata that a text is compared with. `text_words`, `text_meaning`: what the words and the meaning that a text and an item
+    share add to the item's cosine at most. `text_early`: the weight of the text's vector that is added to the query before the
+    search, 0: none. `diversity_weight`: the weight of relevance, against novelty, in the stage "diversity".
     `admin_port` and `admin_host`: where /v1/admin/* is, and nowhere else; None: the port after `port`, and a free one when
     that is 0. `key_per_second`, `key_burst`, `key_cost_per_minute`: what a key without limits of its own may do
     (tenancy/limits.py), 0: no limit. `failed_keys_per_minute`: so many wrong keys an address may send. `header_seconds`,
@@ -69,8 +73,9 @@ class Settings:
     shards: int = 1
     min_shards: float = 0.5
     cache_mb: int = 64
+    item_cache_mb: int = 64
     degrade_at_most: int = 6
-    rank_stages: tuple[str, ...] = ("metadata", "duplicates")
+    rank_stages: tuple[str, ...] = ("metadata", "text", "duplicates")
     category_weight: float = 0.05
     freshness_weight: float = 0
     stock_weight: float = 0
@@ -80,6 +85,11 @@ class Settings:
     group_key: str = "item_group"
     per_video: int = 3
     diversity_weight: float = 0.9
+    text_tower: Path | None = None
+    text_keys: tuple[str, ...] = ("title", "name", "category", "brand", "colour", "description")
+    text_words: float = 0.3
+    text_meaning: float = 0.2
+    text_early: float = 0
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None
     key_per_second: float = 200
@@ -115,9 +125,13 @@ class Settings:
         _in_range("min_shards", self.min_shards, 0.01, 1)
         _in_range("degrade_at_most", self.degrade_at_most, 0, len(Level) - 1)
         _in_range("cache_mb", self.cache_mb, 0, 1_000_000)
+        _in_range("item_cache_mb", self.item_cache_mb, 0, 1_000_000)
         for name in ("category_weight", "freshness_weight", "stock_weight", "price_weight", "max_bonus"):
             _in_range(name, getattr(self, name), 0, 0.2)
         _in_range("duplicate_min_cosine", self.duplicate_min_cosine, 0.5, 1.01)
+        for name in ("text_words", "text_meaning"):
+            _in_range(name, getattr(self, name), 0, 1)
+        _in_range("text_early", self.text_early, 0, 2)
         _in_range("per_video", self.per_video, 1, 50)
         _in_range("diversity_weight", self.diversity_weight, 0, 1)
         _in_range("admin_port", self.admin_port or 0, 0, 65_535)

@@ -49,6 +49,8 @@ def _value(path: Path, name: str, kind: str, value: Any) -> Any:
         return tuple(value)
     if kind == "tuple[Path, ...]" and texts:
         return tuple(path.parent / each for each in value)
+    if kind == "Path | None" and isinstance(value, str):
+        return path.parent / value
     plain = {"int": (int,), "int | None": (int,), "float": (int, float), "str": (str,)}
     if type(value) in plain.get(kind, ()):
         return value

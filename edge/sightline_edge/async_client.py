@@ -54,11 +54,12 @@ class AsyncClient:
         frame: Frame,
         *,
         where: Wanted | None = None,
+        text: str = "",
         options: Options | None = None,
         regions: Sequence[Box | Tap] = (),
     ) -> Answer:
         """Return the final answer to `frame`, as `Client.search` does."""
-        turn = await asyncio.to_thread(self._core.look, frame, where, options, regions)
+        turn = await asyncio.to_thread(self._core.look, frame, where, options, regions, text)
         return turn.local if turn.local and turn.local.final else await self._core.ask(turn)
 
     async def stream(
@@ -66,11 +67,12 @@ class AsyncClient:
         frame: Frame,
         *,
         where: Wanted | None = None,
+        text: str = "",
         options: Options | None = None,
         regions: Sequence[Box | Tap] = (),
     ) -> AsyncIterator[Answer]:
         """Yield what the device knows at once, and then the final answer, as `Client.stream` does."""
-        turn = await asyncio.to_thread(self._core.look, frame, where, options, regions)
+        turn = await asyncio.to_thread(self._core.look, frame, where, options, regions, text)
         asking = None if turn.settled else asyncio.ensure_future(self._core.ask(turn))
         try:
             if turn.shown:

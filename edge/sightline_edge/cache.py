@@ -25,12 +25,13 @@ KEPT = (Outcome.FOUND, Outcome.UNSURE, Outcome.NOT_FOUND)
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked: who (`scope`: service, key and bundle), the codes in order, the filter, k."""
+    """What was asked: who (`scope`: service, key and bundle), the codes in order, the filter, k, the text."""
 
     scope: bytes
     codes: tuple[bytes, ...]
     where: Where
     k: int
+    text: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ class AnswerCache:
         with self._lock:
             now, best, found = self._clock(), self._near_cosine, None
             for key, entry in self._entries.items():
-                same = (key.scope, key.where, key.k) == (asked.scope, asked.where, asked.k)
+                same = (key.scope, key.where, key.k, key.text) == (asked.scope, asked.where, asked.k, asked.text)
                 if same and now < entry.until_s and hamming(entry.phash, phash) <= self._near_bits:
                     cosine = float(entry.embedding @ embedding)
                     if cosine >= best:
@@ -106,7 +107,7 @@ class AnswerCache:
                 for key in [key for key in self._entries if key.scope == asked.scope]:
                     self._drop(key)
             self._versions[asked.scope] = answer.versions
-            size = answer.body_bytes_down + sum(map(len, asked.codes)) + ENTRY_BYTES
+            size = answer.body_bytes_down + sum(map(len, asked.codes)) + 4 * len(asked.text) + ENTRY_BYTES
             if answer.outcome not in KEPT or answer.partial or size > self._max_bytes:
                 return
             if asked in self._entries:

@@ -67,20 +67,22 @@ class Client:
         frame: Frame,
         *,
         where: Wanted | None = None,
+        text: str = "",
         options: Options | None = None,
         regions: Sequence[Box | Tap] = (),
     ) -> Answer:
         """Return the final answer to `frame`: a path, picture bytes, a PIL image or an `(h, w, 3) uint8` RGB array.
 
         `where={"category": "milk", "colour": ["red", "blue"]}` asks for items with all of these keys, each with one of
-        its values. `regions` are parts of the frame to ask about besides: boxes, or where the user tapped.
+        its values. `text` says what the picture does not ("the lactose-free one", at most 512 bytes): it travels with the code, and
+        the service ranks by it; the device does not read it. `regions` are parts of the frame to ask about besides: boxes, or where the user tapped.
 
         Ends on the device, with nothing sent, when the frame is too poor or unlike the catalogue, or when the cache has
         the answer. When the service cannot be asked, what the device knows is the answer, and `trouble` says why. Raises
-        InputError for a frame that is no picture (FilterInvalid for a filter that is none), ServiceError when the service cannot
+        InputError for a frame that is no picture or a text that is too long (FilterInvalid for a filter that is none), ServiceError when the service cannot
         be asked and the device knows nothing, AccessError, VersionMismatch and ProtocolUnknown when it refuses.
         """
-        turn = self._core.look(frame, where, options, regions)
+        turn = self._core.look(frame, where, options, regions, text)
         return turn.local if turn.local and turn.local.final else self._loop.run(self._core.ask(turn))
 
     def stream(
@@ -88,6 +90,7 @@ class Client:
         frame: Frame,
         *,
         where: Wanted | None = None,
+        text: str = "",
         options: Options | None = None,
         regions: Sequence[Box | Tap] = (),
     ) -> Iterator[Answer]:
@@ -96,7 +99,7 @@ class Client:
         The service is asked before the first answer is yielded. Closing the iterator gives the query up. Raises what
         `search` raises.
         """
-        turn = self._core.look(frame, where, options, regions)
+        turn = self._core.look(frame, where, options, regions, text)
         asking = None if turn.settled else self._loop.submit(self._core.ask(turn))
         try:
             if turn.shown:

@@ -21,7 +21,9 @@ class Options:
     returned candidates again with the device's float query, when the API key is allowed their codes. `crops`: regions of
     the frame that are asked about at most, the whole frame first; 1: it alone. `retries`: how often a query may be sent again when the service
     cannot be reached or is busy. `hedge`: send it a second time when the answer is later than nearly all were.
-    `pocket_settles`: where the pocket index finds the item, do not ask the service.
+    `pocket_settles`: where the pocket index finds the item, do not ask the service. `ask_restricted`: ask the service about a
+    sensitive subject, too, whose restricted pipeline answers from authoritative sources or not at all; without it the device
+    says "restricted" and sends nothing.
     """
 
     k: int = DEFAULT_K
@@ -31,6 +33,7 @@ class Options:
     retries: int = 2
     hedge: bool = True
     pocket_settles: bool = False
+    ask_restricted: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_K:

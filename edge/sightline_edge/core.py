@@ -27,6 +27,7 @@ from sightline_shared.budget import Budget
 from sightline_shared.bundle import Bundle
 from sightline_shared.errors import ConfigInvalid, ServiceError, ServiceTimeout
 from sightline_shared.preprocess import Frame
+from sightline_shared.protocol import check_text
 from sightline_shared.where import Wanted, Where
 
 
@@ -57,23 +58,35 @@ class Core:
         ).digest()
         self.transport = Transport(self.url, exchange.headers(api_key), self.network, transport)
 
-    def look(self, frame: Frame, where: Wanted | None, options: Options | None, regions: Sequence[Box | Tap]) -> Turn:
+    def look(
+        self,
+        frame: Frame,
+        where: Wanted | None,
+        options: Options | None,
+        regions: Sequence[Box | Tap],
+        text: str = "",
+    ) -> Turn:
         """Return what the device makes of `frame`, and what it can answer at once."""
         wanted = Where.of(where or {})
+        check_text(text)
         chosen = self.network.modest(options or self.options)
         budget = Budget(chosen.deadline_ms)
         hashed = self.cache is not None
-        seen = observe(frame, self.device, budget, crops=chosen.crops, regions=regions, hashed=hashed)
-        if self.session is not None:
+        seen = observe(
+            frame, self.device, budget, crops=chosen.crops, regions=regions, hashed=hashed,
+            ask_restricted=chosen.ask_restricted,
+        )  # fmt: skip
+        if self.session is not None and not seen.restricted:
             with budget.stage("expand"):
                 seen = self.session.expanded(seen, self.device.codec)
-        asked = Asked(self._scope, tuple(crop.code or b"" for crop in seen.sent), wanted, chosen.k)
+        asked = Asked(self._scope, tuple(crop.code or b"" for crop in seen.sent), wanted, chosen.k, text)
         turn = Turn(seen, asked, chosen, budget, local.stopped(seen, budget))
-        if turn.settled:
+        if turn.settled or seen.restricted:  # a sensitive subject is neither looked up nor remembered on the device
             return turn
         answer = local.from_cache(seen, asked, self.cache, budget) if self.cache else None
         if answer is None and self.pocket is not None:
             answer = local.from_pocket(seen, wanted, chosen, self.pocket, self.device, budget)
+            answer = answer and local.without_text(answer, text)
         return replace(turn, local=answer)
 
     async def ask(self, turn: Turn) -> Answer:
@@ -101,12 +114,14 @@ class Core:
             )
 
         def pack() -> Packed:
-            return exchange.pack(turn.seen, self.device, turn.asked.where, options, budget)
+            return exchange.pack(turn.seen, self.device, turn.asked.where, options, budget, turn.asked.text)
 
         with budget.stage("round_trip"):
             sent = await self.transport.ask(pack, options, budget)
         answer = exchange.read(sent.reply, sent.request, sent.request_id, turn.seen, self.device, options, budget)
         answer = replace(answer, attempts=sent.attempts)
+        if turn.seen.restricted:
+            return answer
         if self.cache is not None:
             first = turn.seen.sent[0]
             self.cache.keep(turn.asked, answer, first.embedding, turn.seen.phash)

@@ -32,6 +32,7 @@ from sightline_shared.errors import (
 from sightline_shared.protocol import (
     MEDIA_TYPE,
     REQUEST_ID_BYTES,
+    Decision,
     Query,
     pack_query,
     unpack_answer,
@@ -63,10 +64,13 @@ def headers(api_key: str | None) -> dict[str, str]:
     return {**fields, "authorization": f"Bearer {api_key}"} if api_key else fields
 
 
-def pack(seen: Observation, device: Device, where: Where, options: Options, budget: Budget) -> tuple[bytes, bytes]:
+def pack(
+    seen: Observation, device: Device, where: Where, options: Options, budget: Budget, text: str = ""
+) -> tuple[bytes, bytes]:
     """Return the request's body and its request id.
 
-    Raises ServiceTimeout when the deadline has passed already, FilterInvalid when `where` does not fit the query.
+    Raises ServiceTimeout when the deadline has passed already, FilterInvalid or InputError when `where` or `text`
+    does not fit the query.
     """
     if budget.exhausted:
         raise ServiceTimeout(
@@ -82,6 +86,8 @@ def pack(seen: Observation, device: Device, where: Where, options: Options, budg
             deadline_ms=max(1, int(min(budget.left_ms, options.deadline_ms))),
             gate_scores=tuple(crop.gate_score for crop in seen.sent),
             where=where,
+            text=text,
+            sensitive_scores=tuple(crop.sensitive_score for crop in seen.sent) if seen.restricted else (),
         )
         return pack_query(query), request_id
 
@@ -113,8 +119,10 @@ def read(
             )
         if not all(0 <= match.code_index < len(sent) for match in answer.matches):
             raise AnswerMalformed(f"expected matches of the {len(sent)} codes that were sent, got other indices.")
+    if seen.restricted and answer.decision is not Decision.RESTRICTED:
+        raise AnswerMalformed(f"expected a restricted answer about a sensitive subject, got '{answer.decision.label}'.")
     matches = answer.matches
-    if options.rerank:
+    if options.rerank and answer.decision is not Decision.RESTRICTED:  # whose order is the service's word
         with budget.stage("rerank"):
             embeddings = np.stack([crop.embedding for crop in sent])
             matches = rerank(matches, embeddings, tuple(crop.code or b"" for crop in sent), device.codec)

@@ -19,6 +19,8 @@ from sightline_shared.errors import FilterInvalid, ServiceError
 from sightline_shared.protocol import Match
 from sightline_shared.where import Where
 
+TEXT_UNREAD = "text was not used: the device does not read it"
+
 
 class Pocket(Protocol):
     """The pocket index as the client sees it; `pocket.PocketIndex` is one."""
@@ -53,10 +55,14 @@ class Turn:
 
 
 def stopped(seen: Observation, budget: Budget) -> Answer | None:
-    """Return the device's own answer when the frame goes no further, else None."""
-    if seen.stop is None:
+    """Return the device's own answer when the frame goes no further, else None.
+
+    Of a sensitive subject that the service is asked about it is what stands until the service has answered, and if it cannot.
+    """
+    outcome = Outcome.RESTRICTED if seen.restricted else seen.stop
+    if outcome is None:
         return None
-    return replace(_own(seen, budget, "device"), outcome=seen.stop, reasons=_doubt(seen))
+    return replace(_own(seen, budget, "device"), outcome=outcome, reasons=_doubt(seen), final=not seen.restricted)
 
 
 def from_cache(seen: Observation, asked: Asked, cache: AnswerCache, budget: Budget) -> Answer | None:
@@ -107,6 +113,11 @@ def from_pocket(
         reasons=(*reasons, *_doubt(seen)),
         final=options.pocket_settles and outcome is Outcome.FOUND,
     )
+
+
+def without_text(answer: Answer, text: str) -> Answer:
+    """Return the pocket index's answer to a query that says something: it waits for the service, which reads it."""
+    return replace(answer, final=False, reasons=(*answer.reasons, TEXT_UNREAD)) if text else answer
 
 
 def standing(turn: Turn, error: ServiceError) -> Answer:

@@ -55,7 +55,7 @@ class Observation:
 
     `stop` is set when the device answers by itself; then no crop has a code and nothing may be sent. `reason` says why
     it stopped, or what it doubts. `phash` is the frame's perceptual hash, 0 unless it was asked for. `crops` is empty when
-    the frame was too poor to embed.
+    the frame was too poor to embed. `restricted`: the subject is sensitive, and the app wants the service asked all the same.
     """
 
     quality: quality.Quality
@@ -63,6 +63,7 @@ class Observation:
     reason: str | None = None
     crops: tuple[Crop, ...] = ()
     phash: int = 0
+    restricted: bool = False
 
     @property
     def sent(self) -> tuple[Crop, ...]:
@@ -99,12 +100,13 @@ def observe(
     crops: int = 1,
     regions: Sequence[Box | Tap] = (),
     hashed: bool = False,
+    ask_restricted: bool = False,
 ) -> Observation:
     """Take `frame` through the device path.
 
     `crops` is how many parts to look at at most, the whole frame first: salient regions follow where the gate is not
     sure of the whole. `regions` are parts that the app asks about, in pixels of the upright frame. `hashed` asks for the
-    perceptual hash, by which a cache knows the frame again. Raises InputError when the frame is not a picture or a
+    perceptual hash, by which a cache knows the frame again. `ask_restricted` lets a sensitive subject through. Raises InputError when the frame is not a picture or a
     region lies outside it, ConfigInvalid for more crops than one query holds.
     """
     _check_counts(crops, len(regions), device)
@@ -138,13 +140,14 @@ def observe(
     proposed = [replace(part, proposed=True) for part in parts[len(regions) :]]
     looked = (whole, *parts[: len(regions)], *proposed)
     stop, reason = judge(looked, device)
-    if stop:
+    restricted = ask_restricted and stop is Outcome.RESTRICTED
+    if stop and not restricted:
         return Observation(seen, stop, reason, looked, phash)
 
     with budget.stage("encode"):
         coded = tuple(_encoded(crop, device) for crop in looked)
 
-    return Observation(seen, None, reason, coded, phash)
+    return Observation(seen, None, reason, coded, phash, restricted)
 
 
 def look(box: Box, tensor: NDArray[np.uint8], device: Device, budget: Budget) -> Crop:

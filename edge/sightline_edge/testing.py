@@ -28,6 +28,9 @@ from sightline_shared.errors import BodyMalformed, FilterInvalid, ProtocolUnknow
 from sightline_shared.preprocess import Frame, load_image, to_tensor
 from sightline_shared.protocol import MEDIA_TYPE, Answer, Decision, Match, Query, pack_answer, unpack_query
 
+# What it says of a sensitive subject that it is asked about; it has no authoritative sources.
+DISCLAIMER = "This question cannot be answered here."
+
 Reply = Callable[["FakeCloud", httpx.Request], Awaitable[httpx.Response]]
 
 
@@ -73,6 +76,9 @@ class FakeCloud(httpx.AsyncBaseTransport):
         """Return the answer to a query by exact search; raises what a service refuses."""
         query = unpack_query(request.content)
         self.queries.append(query)
+        if query.sensitive_scores:
+            versions = {"bundle": self._device.bundle.label, "index": str(self.index)}
+            return Answer(query.request_id, Decision.RESTRICTED, versions=versions, disclaimer=DISCLAIMER)
         codes = np.frombuffer(b"".join(query.codes), np.uint8).reshape(len(query.codes), -1)
         wanted = [row for row, name in enumerate(self._ids) if query.where.passes(self._metadata.get(name, {}))]
         cosines = unit(self._device.codec.decode(codes)) @ self._vectors[wanted].T

@@ -27,6 +27,13 @@ OUTPUT = "embedding"
 def to_onnx(module: nn.Module, size: int, output: str = OUTPUT) -> onnx.ModelProto:
     """Export `module`: input 'pixels' `(n, size, size, 3) uint8`, the batch dynamic, the rest static."""
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    return traced(module, example, (INPUT, output), {0: torch.export.Dim("n")})
+
+
+def traced(
+    module: nn.Module, example: torch.Tensor, names: tuple[str, str], dynamic: dict[int, torch.export.Dim]
+) -> onnx.ModelProto:
+    """Export `module` of one input and one output, `names`, whose `dynamic` dimensions are free; the exporter says nothing."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -39,9 +46,9 @@ def to_onnx(module: nn.Module, size: int, output: str = OUTPUT) -> onnx.ModelPro
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[output],
-                dynamic_shapes=({0: torch.export.Dim("n")},),
+                input_names=[names[0]],
+                output_names=[names[1]],
+                dynamic_shapes=(dynamic,),
                 verbose=False,
             )
     finally:

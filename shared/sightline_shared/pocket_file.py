@@ -29,6 +29,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_shared import bounded
 from sightline_shared.errors import PocketUnusable
 from sightline_shared.pocket_columns import (
     LEVEL,
@@ -51,6 +52,8 @@ HEADER = struct.Struct("<8sII32s")
 MAX_ITEMS = 40_000
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_KEYS = 64
+# Its fields, the filter keys, and the maps of its columns.
+MAX_VALUES = 32 * MAX_KEYS
 MAX_TEXT_CHARS = 200
 CATALOGUE_BYTES = 16
 
@@ -186,7 +189,7 @@ class Part:
         """Read a file or a delta; raises PocketUnusable for anything but a whole and sound one."""
         number, body = _verified(data)
         try:
-            fields = msgpack.unpackb(body, max_array_len=MAX_KEYS + 2, max_map_len=MAX_KEYS)
+            fields = bounded.unpack(body, MAX_VALUES, max_array_len=MAX_KEYS + 2, max_map_len=MAX_KEYS)
             count, size = _number(fields["count"], MAX_ITEMS), fields["code_size"]
             if size not in CODE_SIZES:
                 raise ValueError(f"codes of {size!r:.40} bytes")

@@ -241,6 +241,12 @@ def unpack_answer(data: bytes) -> Answer:
         raise BodyMalformed(f"response body: {error}.") from error
 
 
+def check_text(text: str) -> None:
+    """Raise InputError unless a query can carry `text`."""
+    if not _fits(text):
+        raise InputError(f"text: {_text_problem(text)}.", hint="Say it in fewer words.")
+
+
 def _query_problem(query: Query) -> str | None:
     sizes = {len(code) for code in query.codes}
     checks: list[tuple[bool, Callable[[], str]]] = [
@@ -279,10 +285,14 @@ def _query_problem(query: Query) -> str | None:
         ),
         (
             _fits(query.text),
-            lambda: f"expected text of at most {MAX_TEXT_BYTES} bytes of UTF-8, got {query.text[:40]!r}",
+            lambda: _text_problem(query.text),
         ),
     ]
     return next((say() for holds, say in checks if not holds), None)
+
+
+def _text_problem(text: str) -> str:
+    return f"expected text of at most {MAX_TEXT_BYTES} bytes of UTF-8, got {text[:40]!r}"
 
 
 def _fits(text: str) -> bool:

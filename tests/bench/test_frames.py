@@ -63,7 +63,13 @@ def test_the_tables_hold_every_group_and_way(device: Device) -> None:
     assert len(steps) == 4 and bursts["settles"]["called good and steady"]["value"] == 1
     assert bursts["restless"]["called good"]["value"] == 0
     assert bursts["settles"]["cosine of the picked"]["value"] > bursts["settles"]["cosine of the first"]["value"]
-    result = {"scenario": {"source": "few"}, "bundle": {"label": "tiny"}, "seconds": 1, "quality": table, "bursts": bursts}
+    result = {
+        "scenario": {"source": "few"},
+        "bundle": {"label": "tiny"},
+        "seconds": 1,
+        "quality": table,
+        "bursts": bursts,
+    }
     assert command.show(result).count("\n| few | ") == len(SPOILT)
 
 

@@ -117,7 +117,12 @@ def test_the_rendered_suite_runs_without_any_photograph(device: Device, tmp_path
     # The int8 student stands in for the float one here: the two columns must then agree exactly.
     assert rows["float"] == rows["int8"]
     assert rows["whole path"]["R@5"]["value"] >= 0.75
-    about = {"source": "s", "bundle": {"label": "b", "digest": "d"}, "seconds": 1, "machine": {"cpu": "c"}}
+    about = {
+        "scenario": {"source": "s"},
+        "bundle": {"label": "b", "digest": "d"},
+        "seconds": 1,
+        "machine": {"cpu": "c"},
+    }
     assert "| rendered | 32 | whole path |" in as_text({**about, **result})
 
 

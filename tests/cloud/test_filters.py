@@ -90,6 +90,32 @@ SPOILING = [
 ]
 
 
+@pytest.mark.parametrize("keys", [("colour", "available"), (), ("archived",)])
+def test_an_archived_item_answers_nobody_whatever_may_be_filtered_on_and_comes_back_when_it_is_not(start, keys) -> None:
+    service = start(filter_keys=keys)
+    for number in range(3):
+        service.add(number)
+    assert found(service, 1, None)[0] == "item/1"
+    with service.http() as http:
+        for archived, there in ((True, False), (False, True), (True, False), (None, True), (1, True), ("true", True)):
+            body = {"metadata": {"archived": archived, "note": "x"}}
+            assert http.patch("/v1/items/item/1", json=body).status_code == 200
+            assert ("item/1" in found(service, 1, None)) is there, archived
+        http.patch("/v1/items/item/1", json={"metadata": {"archived": True}})
+        assert http.get("/v1/items/item/1").json()["metadata"]["archived"] is True, "it is kept, and can be looked at"
+    service.add(1, archived=True)  # added again, it is what it says
+    assert "item/1" not in found(service, 1, None)
+
+
+def test_an_item_that_its_index_does_not_know_to_be_archived_yet_does_not_answer_either(service, monkeypatch) -> None:
+    """An index that was built before archived items were left out, or that another process has overtaken."""
+    monkeypatch.setattr(service.engine.primary.indexes, "catch_up", lambda: 0)
+    with service.http() as http:
+        assert http.patch("/v1/items/item/3", json={"metadata": {"archived": True}}).status_code == 200
+    got = found(service, 4, None)
+    assert got[0] == "item/4" and "item/3" not in got and len(got) == 9
+
+
 def test_a_change_that_would_spoil_the_item_is_refused_and_changes_nothing(shop) -> None:
     with shop.http() as http:
         before = http.get("/v1/items/item/4").json()

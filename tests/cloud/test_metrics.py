@@ -33,6 +33,11 @@ def test_answers_stages_and_refusals_are_counted(service) -> None:
     assert seen["sightline_stage_seconds_count stage=search"] == 2
     assert seen["sightline_stage_seconds_count stage=route"] == 2
     assert seen["sightline_cache_lookups_total outcome=misses"] == 2
+    # All ten items for the first query; the second found the same ones, and nothing has changed since.
+    assert (
+        seen["sightline_items_lookups_total outcome=misses"] == seen["sightline_items_lookups_total outcome=hits"] == 10
+    )
+    assert seen["sightline_items_bytes"] > 10 * 500
     assert sum(value for name, value in seen.items() if name.startswith("sightline_vectors ")) == 10
     assert seen["sightline_degrade_level"] == 0
 

@@ -38,6 +38,13 @@ def test_the_newest_available_items_are_the_head_and_an_item_added_again_is_new(
     assert head_ids(store, 2, ("i1", "i2", "i3"))[:2] == ["i1", "i2"], "in the operator's order"
 
 
+def test_an_archived_item_is_in_no_head_even_if_it_is_named(store: Store) -> None:
+    store.add("default", [new_item("a"), new_item("b", archived=True), new_item("c", archived=False)])
+    assert head_ids(store, 3, ("b",)) == ["a", "c"]
+    store.update_metadata("default", "b", {"archived": None})
+    assert head_ids(store, 3, ("b",)) == ["a", "b", "c"]
+
+
 def test_no_more_items_are_looked_at_than_four_times_the_head(store: Store) -> None:
     store.add("default", [new_item("old")] + [new_item(f"hidden{n}", available=False) for n in range(11)])
     assert head_ids(store, 3) == ["old"], "the twelfth is still looked at"

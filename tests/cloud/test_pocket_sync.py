@@ -46,7 +46,11 @@ def test_devices_that_sync_at_any_time_hold_exactly_the_head_and_need_one_call(
     phones, seen = [Phone() for _ in range(4)], []
     for step in range(160):
         ids = list(shop.items)
-        act = rng.choice(["add", "add", "replace", "remove", "update", "hide", "show", "other"]) if ids else "add"
+        act = (
+            rng.choice(["add", "add", "replace", "remove", "update", "hide", "show", "archive", "unarchive", "other"])
+            if ids
+            else "add"
+        )
         chosen = rng.choice(ids) if ids else ""
         if act == "add":
             free = [f"i{n}" for n in range(20) if f"i{n}" not in shop.items]
@@ -59,8 +63,14 @@ def test_devices_that_sync_at_any_time_hold_exactly_the_head_and_need_one_call(
             store.add("another", [new_item(chosen)])
             shop.pk += 1
         else:
-            what = {"update": {"category": f"u{step}"}, "hide": {"available": False}, "show": {"available": True}}[act]
-            shop.update(chosen, **what)
+            what = {
+                "update": {"category": f"u{step}"},
+                "hide": {"available": False},
+                "show": {"available": True},
+                "archive": {"archived": True},
+                "unarchive": {"archived": False},
+            }
+            shop.update(chosen, **what[act])
         if rng.random() < 0.4:
             phone = rng.choice(phones)
             phone.sync(service)

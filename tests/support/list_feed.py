@@ -12,6 +12,11 @@ from sightline_shared.codec import Codec
 from sightline_shared.errors import ChangesPruned
 
 
+def may_answer(metadata: Mapping[str, Any]) -> bool:
+    """Whether an item with this metadata may answer at all, where the key "available" is kept."""
+    return metadata.get("available") is not False and metadata.get("archived") is not True
+
+
 class ListFeed:
     """Items by pk with a change log; every method that changes it is acknowledged when it returns."""
 
@@ -88,7 +93,7 @@ class ListFeed:
         found = [
             (-float(vector.astype(np.float32) @ query), pk)
             for pk, (own, vector, _, metadata) in self.items.items()
-            if own == tenant and metadata.get("available") is not False and lets_pass(metadata)
+            if own == tenant and may_answer(metadata) and lets_pass(metadata)
         ]
         return [pk for _, pk in sorted(found)[:k]]
 

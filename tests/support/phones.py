@@ -9,10 +9,16 @@ from sightline_cloud.pocket.pockets import Pockets
 from sightline_shared.errors import PocketUnusable
 from sightline_shared.pocket_file import Part, Pocket
 from support.catalogue import GENERATION, new_item
+from support.list_feed import may_answer
 
 
 def ids_of(pocket: Pocket) -> list[str]:
     return list(map(json.loads, pocket.columns[0]))
+
+
+def shown(metadata: dict) -> dict:
+    """What a device sees of it: nothing that nobody may filter on."""
+    return {key: value for key, value in metadata.items() if key != "archived"}
 
 
 class Phone:
@@ -68,10 +74,10 @@ class Shop:
         self.store.remove("default", [item_id])
 
     def expected(self) -> dict[str, tuple[int, dict]]:
-        there = {key: own for key, own in self.items.items() if own[1].get("available") is not False}
+        there = {key: own for key, own in self.items.items() if may_answer(own[1])}
         first = [key for key in self.listed[: self.size] if key in there]
         newest = sorted((key for key in there if key not in self.listed[: self.size]), key=lambda key: -there[key][0])
-        return {key: there[key] for key in [*first, *newest][: self.size]}
+        return {key: (there[key][0], shown(there[key][1])) for key in [*first, *newest][: self.size]}
 
 
 def check(phone: Phone, shop: Shop) -> None:

@@ -11,7 +11,7 @@ from sightline_cloud.settings import Settings
 from sightline_shared.codec import Codec
 from sightline_shared.where import Where
 from support.galleries import DIM, clustered, codec_of
-from support.list_feed import ListFeed
+from support.list_feed import ListFeed, may_answer
 
 TENANT = "shop"
 K = 10
@@ -61,7 +61,7 @@ class Shop:
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         if self._seen is None or self._seen[0] != self.feed.position():
-            items = {pk: item for pk, item in self.feed.items.items() if item[3].get("available") is not False}
+            items = {pk: item for pk, item in self.feed.items.items() if may_answer(item[3])}
             vectors = np.array([item[1] for item in items.values()], np.float32).reshape(-1, self.codec.dim)
             self._seen = self.feed.position(), np.array(list(items), np.int64), vectors
         return self._seen[1], self._seen[2]

@@ -26,6 +26,7 @@ from sightline_bench.quality.reference import reference_runtime
 from sightline_bench.quality.tables import as_text
 from sightline_bench.quality.tasks import packs_suite, samples_suite
 from sightline_bench.results import Run, write
+from sightline_cloud.fusion.tower import TextTower
 from sightline_edge import Device
 from sightline_shared.errors import InputError
 
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--float-model", help="the float student's ONNX file (default: the one kept for the SDK's bundle)"
     )
+    parser.add_argument(
+        "--text-tower", type=Path, help="a text tower ('sightline export text'); without one words count alone"
+    )
     parser.add_argument("--out", help="write the JSON result here too")
 
 
@@ -45,13 +49,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--every: expected 1 or more, got {args.every}.")
     packs = packs_folder(args.packs)
     device = Device.load(args.bundle)
+    tower = TextTower.open(args.text_tower, {device.bundle.pairing.id}) if args.text_tower else None
     measured = Run("quality", {"every": args.every}, device.bundle)
     with (
         tempfile.TemporaryDirectory(prefix="sightline-quality-") as folder,
         Progress(console=Console(stderr=True)) as bar,
     ):
         suite = packs_suite(packs, every=args.every) if packs else samples_suite(Path(folder) / "samples")
-        figures = evaluate(suite, device, reference_runtime(device, args.float_model), Path(folder) / "data", bar)
+        figures = evaluate(
+            suite, device, reference_runtime(device, args.float_model), Path(folder) / "data", bar, tower
+        )
     measured.note(source=suite.source)
     result = measured.result(figures)
     if args.out:

@@ -33,7 +33,7 @@ class Plan:
     """What is asked: fixed `rates` or, without any, those around the knees. Times are seconds where no unit is named."""
 
     rates: tuple[float, ...] = ()
-    start_rate: float = 50.0
+    start_rate: float = 200.0
     seconds: float = 10.0
     probe_seconds: float = 5.0
     warm_seconds: float = 1.0

@@ -13,6 +13,7 @@ from sightline_bench.quality.category import category
 from sightline_bench.quality.decision import decision
 from sightline_bench.quality.diversity import diversity
 from sightline_bench.quality.embeddings import embed_all
+from sightline_bench.quality.fusion import fusion
 from sightline_bench.quality.measure import DEPTH, Ranked, overlap, strangers, variants
 from sightline_bench.quality.outcomes import outcomes
 from sightline_bench.quality.questions import ask_everything, ask_validation
@@ -21,6 +22,7 @@ from sightline_bench.quality.routing import routing
 from sightline_bench.quality.sensitive import sensitive
 from sightline_bench.quality.tasks import Suite
 from sightline_bench.service import Gallery, running
+from sightline_cloud.fusion.tower import TextTower
 from sightline_edge import Client, Device, Options
 from sightline_edge.runtimes import Runtime
 from sightline_shared import confidence
@@ -31,7 +33,14 @@ from sightline_shared.manifest import Manifest
 NEVER = -2.0
 
 
-def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path, bar: Progress) -> dict[str, Any]:
+def evaluate(
+    suite: Suite,
+    device: Device,
+    reference: Runtime | None,
+    data: Path,
+    bar: Progress,
+    tower: TextTower | None = None,
+) -> dict[str, Any]:
     """Return the figures as JSON-able data.
 
     Ranking is measured with every threshold open, so that each query gets its ranking in every variant; what the
@@ -61,6 +70,7 @@ def evaluate(suite: Suite, device: Device, reference: Runtime | None, data: Path
         "category": category(suite, embedded, device),
         "diversity": diversity(suite, embedded, device),
         "rank_cost": rank_cost(suite, embedded, device),
+        "fusion": fusion(suite, embedded, device, tower),
         "galleries": {name: len(photos) for name, photos in suite.galleries.items()},
     }
     plain: dict[str, Any] = _plain(figures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +50,7 @@ def _medians(found: Found, rankings: Mapping[str, Ranking], count: int, codec: C
     spent_ms: dict[str, list[float]] = {name: [] for name in rankings}
     for place in range(len(found.rows)):
         bare = candidates_of(found, place, count)
-        candidates = [dataclasses.replace(one, metadata={**METADATA, **one.metadata}) for one in bare]
+        candidates = [one._replace(metadata={**METADATA, **one.metadata}) for one in bare]
         for name, ranking in rankings.items():  # one after another: what else the machine does meets all alike
             begun = time.thread_time()
             context = Context(candidates, 20, codec, compatibility=compatibility_of(found, place))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sightline_bench.quality import category, diversity, rank_cost
+from sightline_bench.quality import category, diversity, fusion, rank_cost
 
 NEVER_SEEN = (
     "Never seen, by training or here: rashes, wounds and skin on a phone's photograph, pills, documents, weapons. "
@@ -15,7 +15,7 @@ NEVER_SEEN = (
 def as_text(result: dict[str, Any]) -> str:
     """Return every table; a figure is its value in per cent and its 95 % interval."""
     lines = [
-        f"{result['source']}",
+        f"{result['scenario']['source']}",
         f"bundle {result['bundle']['label']} ({result['bundle']['digest'][:12]}), {result['seconds']} s on "
         f"{result['machine']['cpu']}; 95 % bootstrap intervals",
         "",
@@ -47,6 +47,7 @@ def as_text(result: dict[str, Any]) -> str:
             *category.lines(result["category"]),
             *diversity.lines(result["diversity"]),
             *rank_cost.lines(result["rank_cost"]),
+            *fusion.lines(result["fusion"]),
         ]
     )
 

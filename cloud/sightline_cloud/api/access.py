@@ -8,6 +8,7 @@ import anyio
 from fastapi import Depends
 from starlette.requests import Request
 
+from sightline_cloud.catalog.backend import WouldWait
 from sightline_cloud.engine import Engine
 from sightline_cloud.tenancy.auth import Caller
 
@@ -22,7 +23,10 @@ async def caller_of(request: Request) -> Caller:
     gate = engine_of(request).gate
     header = request.headers.get("authorization")
     address = request.client.host if request.client else ""
-    caller = await anyio.to_thread.run_sync(gate.enter, header, address)
+    try:
+        caller = gate.enter(header, address, wait=False)  # some 20 us; a thread takes ten times as long
+    except WouldWait:
+        caller = await anyio.to_thread.run_sync(gate.enter, header, address)
     request.state.tenant, request.state.key = caller.tenant, caller.name
     return caller
 

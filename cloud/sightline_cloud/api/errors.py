@@ -13,21 +13,6 @@ from starlette.responses import JSONResponse, Response
 from sightline_shared.errors import ServiceError, SightlineError
 from sightline_shared.protocol import MEDIA_TYPE
 
-# What every endpoint may answer, for OpenAPI.
-ERROR = {
-    "type": "object",
-    "required": ["code", "message", "hint", "request_id"],
-    "additionalProperties": {"type": "string"},
-}
-CONTENT = {"application/json": {"schema": ERROR}, MEDIA_TYPE: {"schema": ERROR}}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "The request cannot be answered, and why: code, message, hint, request_id.",
-        "content": CONTENT,
-    },
-    "5XX": {"description": "The service cannot answer it now, or failed.", "content": CONTENT},
-}
-
 
 def respond(request: Request, error: SightlineError, *, status: int | None = None) -> Response:
     """Return the response for `error`."""

@@ -7,18 +7,29 @@ from functools import partial
 from typing import Any
 
 import anyio
-import msgpack
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline_cloud.api.access import CurrentCaller, engine_of
 from sightline_cloud.api.body import read_capped
+from sightline_cloud.api.described import BINARY, COUNT, FLAG, ITEM_ID, METADATA, TEXT, described, json_of, object_of
 from sightline_cloud.engine import Engine
-from sightline_cloud.ingest.fields import MAX_METADATA_BYTES, item_problem
+from sightline_cloud.ingest.fields import MAX_METADATA_BYTES
+from sightline_cloud.ingest.upload import Upload, check_item, read_upload
 from sightline_cloud.tenancy.auth import Caller
 from sightline_cloud.tenancy.limits import CHANGE_COST, LOOK_COST, UPLOAD_COST
-from sightline_shared.errors import BodyMalformed, ItemNotFound
+from sightline_shared.errors import (
+    BodyMalformed,
+    BodyTooLarge,
+    BodyTooSlow,
+    ImageBlocked,
+    ImageTooLarge,
+    ImageUnreadable,
+    IndexFailed,
+    ItemNotFound,
+    RuntimeFailed,
+)
 from sightline_shared.protocol import MEDIA_TYPE
 
 router = APIRouter()
@@ -26,22 +37,36 @@ router = APIRouter()
 # In JSON a character may take six bytes for the one that it takes in the catalogue.
 MAX_CHANGES_BYTES = 8 * MAX_METADATA_BYTES
 
-ADD = {
-    "requestBody": {
-        "required": True,
-        "description": 'A msgpack map: {"id": str, "image": JPEG, PNG or WebP bytes, "metadata": map of scalars}.',
-        "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-
-CHANGE = {
-    "requestBody": {
-        "required": True,
-        "description": 'JSON: {"metadata": {"available": false, "price": 9.5, "note": null}}. The values given take the '
-        "place of the item's own, null removes one, the others stay.",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}
+WRITE = ("write",)
+BODY = (BodyMalformed, BodyTooLarge, BodyTooSlow, IndexFailed)
+ADD = described(
+    *BODY,
+    ImageUnreadable,
+    ImageTooLarge,
+    ImageBlocked,
+    RuntimeFailed,
+    scopes=WRITE,
+    ok=json_of({"id": TEXT, "replaced": FLAG}),
+    body=(MEDIA_TYPE, 'A map: {"id": str, "image": JPEG, PNG or WebP bytes, "metadata": map of scalars}.', BINARY),
+)
+ITEM = {"id": TEXT, "metadata": METADATA, "width": COUNT, "height": COUNT, "created": TEXT}
+LOOK = described(ItemNotFound, scopes=("search",), ok=json_of(ITEM), parameters=(ITEM_ID,))
+THUMBNAIL = described(ItemNotFound, scopes=("search",), ok={"image/jpeg": BINARY}, parameters=(ITEM_ID,))
+CHANGE = described(
+    *BODY,
+    ItemNotFound,
+    scopes=WRITE,
+    ok=json_of({"id": TEXT, "metadata": METADATA}),
+    body=(
+        "application/json",
+        "The values given take the place of the item's own, null removes one, the others stay.",
+        object_of({"metadata": {**METADATA, "minProperties": 1}}),
+    ),
+    parameters=(ITEM_ID,),
+)
+REMOVE = described(
+    ItemNotFound, IndexFailed, scopes=WRITE, ok=json_of({"id": TEXT, "removed": FLAG}), parameters=(ITEM_ID,)
+)
 
 
 @router.post("/v1/items", summary="Add or replace an item; durable and findable when this returns", openapi_extra=ADD)
@@ -50,15 +75,21 @@ async def post_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     engine = engine_of(request)
     engine.gate.charge(caller, UPLOAD_COST)
     body = await read_capped(request, engine.settings.max_item_bytes)
-    item_id, image, metadata = _parse(body)
+    upload = read_upload(body)
     limiter = request.app.state.change_limiter
-    replaced = await anyio.to_thread.run_sync(_add, engine, caller, item_id, image, metadata, limiter=limiter)
-    return {"id": item_id, "replaced": replaced}
+    replaced = await anyio.to_thread.run_sync(_add, engine, caller, upload, limiter=limiter)
+    return {"id": upload.id, "replaced": replaced}
 
 
-@router.get("/v1/items/{item_id:path}/thumbnail", summary="An item's thumbnail (JPEG)", response_class=Response)
-async def get_thumbnail(request: Request, item_id: str, caller: CurrentCaller) -> Response:
+@router.get(
+    "/v1/items/{item_id:path}/thumbnail",
+    summary="An item's thumbnail (JPEG)",
+    response_class=Response,
+    openapi_extra=THUMBNAIL,
+)
+async def get_thumbnail(request: Request, caller: CurrentCaller) -> Response:
     caller.require("search")
+    item_id = request.path_params["item_id"]
     engine = engine_of(request)
     engine.gate.charge(caller, LOOK_COST)
     jpeg = await anyio.to_thread.run_sync(engine.store.thumbnail, caller.tenant, item_id)
@@ -66,9 +97,10 @@ async def get_thumbnail(request: Request, item_id: str, caller: CurrentCaller) -
     return Response(jpeg, media_type="image/jpeg")
 
 
-@router.get("/v1/items/{item_id:path}", summary="An item's metadata")
-async def get_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
+@router.get("/v1/items/{item_id:path}", summary="An item's metadata", openapi_extra=LOOK)
+async def get_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("search")
+    item_id = request.path_params["item_id"]
     engine = engine_of(request)
     engine.gate.charge(caller, LOOK_COST)
     item = await anyio.to_thread.run_sync(engine.store.get, caller.tenant, item_id)
@@ -79,8 +111,9 @@ async def get_item(request: Request, item_id: str, caller: CurrentCaller) -> dic
 @router.patch(
     "/v1/items/{item_id:path}", summary="Change an item's metadata; in force when this returns", openapi_extra=CHANGE
 )
-async def patch_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
+async def patch_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("write")
+    item_id = request.path_params["item_id"]
     engine_of(request).gate.charge(caller, CHANGE_COST)
     changes = _changes(await read_capped(request, MAX_CHANGES_BYTES))
     limiter = request.app.state.change_limiter
@@ -88,9 +121,12 @@ async def patch_item(request: Request, item_id: str, caller: CurrentCaller) -> d
     return {"id": item_id, "metadata": merged}
 
 
-@router.delete("/v1/items/{item_id:path}", summary="Remove an item; it never answers again when this returns")
-async def delete_item(request: Request, item_id: str, caller: CurrentCaller) -> dict[str, Any]:
+@router.delete(
+    "/v1/items/{item_id:path}", summary="Remove an item; it never answers again when this returns", openapi_extra=REMOVE
+)
+async def delete_item(request: Request, caller: CurrentCaller) -> dict[str, Any]:
     caller.require("write")
+    item_id = request.path_params["item_id"]
     engine_of(request).gate.charge(caller, CHANGE_COST)
     limiter = request.app.state.change_limiter
     removed = await anyio.to_thread.run_sync(_remove, engine_of(request), caller, item_id, limiter=limiter)
@@ -99,42 +135,22 @@ async def delete_item(request: Request, item_id: str, caller: CurrentCaller) -> 
     return {"id": item_id, "removed": True}
 
 
-def _add(engine: Engine, caller: Caller, item_id: str, image: bytes, metadata: dict[str, Any]) -> bool:
-    replaced = engine.ingest.add_one(caller.tenant, item_id, image, metadata)
+def _add(engine: Engine, caller: Caller, upload: Upload) -> bool:
+    replaced = engine.ingest.add_one(caller.tenant, upload.id, upload.image, upload.metadata)
     engine.catch_up()
     return replaced
 
 
 def _update(engine: Engine, caller: Caller, item_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-    merged = engine.store.update_metadata(caller.tenant, item_id, changes, check=partial(_check, item_id))
+    merged = engine.store.update_metadata(caller.tenant, item_id, changes, check=partial(check_item, item_id))
     engine.catch_up()
     return merged
-
-
-def _check(item_id: Any, metadata: Any) -> None:
-    problem = item_problem(item_id, metadata)
-    if problem:
-        raise BodyMalformed(f"item: {problem}.")
 
 
 def _remove(engine: Engine, caller: Caller, item_id: str) -> bool:
     removed = engine.store.remove(caller.tenant, [item_id])
     engine.catch_up()
     return bool(removed)
-
-
-def _parse(body: bytes) -> tuple[str, bytes, dict[str, Any]]:
-    try:
-        fields = msgpack.unpackb(body)
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise BodyMalformed(f"item: expected one msgpack map, got bytes that end or break ({error}).") from error
-    if not isinstance(fields, dict):
-        raise BodyMalformed(f"item: expected a msgpack map, got {type(fields).__name__}.")
-    item_id, image, metadata = fields.get("id"), fields.get("image"), fields.get("metadata", {})
-    if not isinstance(image, bytes):
-        raise BodyMalformed(f"item: expected 'image' as bytes, got {type(image).__name__}.")
-    _check(item_id, metadata)
-    return str(item_id), image, dict(metadata)
 
 
 def _changes(body: bytes) -> dict[str, Any]:

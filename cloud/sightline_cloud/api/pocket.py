@@ -8,38 +8,36 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline_cloud.api.access import CurrentCaller, engine_of
+from sightline_cloud.api.described import BINARY, HEADERS, described
 from sightline_cloud.tenancy.limits import POCKET_COST
-from sightline_shared.errors import BodyMalformed
+from sightline_shared.errors import BodyMalformed, ConfigInvalid, VersionMismatch
 from sightline_shared.versions import PAIRING_BYTES
 
 router = APIRouter()
 
 MEDIA_TYPE = "application/octet-stream"
-BINARY = {"type": "string", "format": "binary"}
-OPENAPI = {
-    "parameters": [
-        {
-            "name": "pairing",
-            "in": "query",
-            "required": True,
-            "description": "The pairing id of the device's bundle, in hex.",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "have",
-            "in": "query",
-            "description": "The version that the device has; absent: none.",
-            "schema": {"type": "string"},
-        },
-    ],
-    "responses": {
-        "200": {
-            "description": "A pocket file, whole or a delta; see shared/README.md.",
-            "content": {MEDIA_TYPE: {"schema": BINARY}},
-        },
-        "304": {"description": "The device has what there is."},
-    },
+PAIRING = {
+    "name": "pairing",
+    "in": "query",
+    "required": True,
+    "description": "The pairing id of the device's bundle, in hex.",
+    "schema": {"type": "string"},
 }
+HAVE = {
+    "name": "have",
+    "in": "query",
+    "description": "The version that the device has; absent: none.",
+    "schema": {"type": "string"},
+}
+OPENAPI = described(
+    BodyMalformed,
+    VersionMismatch,
+    ConfigInvalid,
+    scopes=("search", "rerank"),
+    ok={MEDIA_TYPE: BINARY},  # a pocket file, whole or a delta; see shared/README.md
+    parameters=(PAIRING, HAVE),
+    also={"304": {"description": "The device has what there is.", "headers": HEADERS}},
+)
 
 
 @router.get(

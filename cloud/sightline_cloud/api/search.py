@@ -9,27 +9,47 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline_cloud import search
-from sightline_cloud.api.access import CurrentCaller, engine_of
+from sightline_cloud.api.access import caller_of, engine_of
 from sightline_cloud.api.body import read_capped
+from sightline_cloud.api.described import BINARY, described
+from sightline_cloud.api.direct import DirectRoute
+from sightline_shared.errors import (
+    BodyMalformed,
+    BodyTooLarge,
+    BodyTooSlow,
+    FilterInvalid,
+    IndexFailed,
+    OverKeyLimit,
+    ProtocolUnknown,
+    ServiceBusy,
+    ShardsMissing,
+    VersionMismatch,
+)
 from sightline_shared.protocol import MAX_QUERY_BYTES, MEDIA_TYPE, Decision, pack_answer, unpack_query
 
-router = APIRouter()
+router = APIRouter(route_class=DirectRoute)
 
-BINARY = {"type": "string", "format": "binary"}
-OPENAPI = {
-    "requestBody": {
-        "required": True,
-        "description": f"A query as one msgpack map of at most {MAX_QUERY_BYTES} bytes; see shared/README.md.",
-        "content": {MEDIA_TYPE: {"schema": BINARY}},
-    },
-    "responses": {
-        "200": {"description": "An answer as one msgpack map.", "content": {MEDIA_TYPE: {"schema": BINARY}}},
-    },
-}
+ASKED = f"A query as one msgpack map of at most {MAX_QUERY_BYTES} bytes; it and the answer are in shared/README.md."
+OPENAPI = described(
+    BodyMalformed,
+    BodyTooLarge,
+    BodyTooSlow,
+    ProtocolUnknown,
+    VersionMismatch,
+    FilterInvalid,
+    OverKeyLimit,
+    IndexFailed,
+    ShardsMissing,
+    ServiceBusy,
+    scopes=("search",),
+    ok={MEDIA_TYPE: BINARY},
+    body=(MEDIA_TYPE, ASKED, BINARY),
+)
 
 
 @router.post("/v1/search", summary="Answer a query of 1 to 16 codes", response_class=Response, openapi_extra=OPENAPI)
-async def post_search(request: Request, caller: CurrentCaller) -> Response:
+async def post_search(request: Request) -> Response:
+    caller = await caller_of(request)
     caller.require("search")
     query = unpack_query(await read_capped(request, MAX_QUERY_BYTES))
     request.state.request_id = query.request_id.hex()

@@ -19,6 +19,10 @@ POOL_SIZE = 16
 Row = tuple[Any, ...]
 
 
+class WouldWait(Exception):
+    """A statement could not be run at once. Never seen outside the service: whoever catches it asks again in a thread."""
+
+
 class Backend(Protocol):
     """One database. SQL is written once, with `?` for values and `among_*` for lists of them."""
 
@@ -48,6 +52,15 @@ class Backend(Protocol):
         """Run one reading statement, in one round trip and outside any transaction: it is its own snapshot."""
         ...
 
+    def ask_now(self, text: str, values: Sequence[Any]) -> list[Row]:
+        """As `ask`, for the event loop: raises WouldWait rather than wait for a lock, another thread or a network."""
+        ...
+
+    def version(self) -> int | None:
+        """Return a number that is another one after every commit, of whichever process; None where that would take as
+        long as asking."""
+        ...
+
     def begin(self, connection: Connection, *, write: bool) -> None:
         """Begin a consistent snapshot, or a transaction that holds the catalogue's one write lock.
 
@@ -73,6 +86,10 @@ class Backend(Protocol):
 
     def size_bytes(self) -> int:
         """Return the bytes that the catalogue takes on the disk."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
         ...
 
     @property

@@ -13,7 +13,7 @@ from sqlalchemy import inspect as schema_of
 from sqlalchemy.exc import DBAPIError
 
 from sightline_cloud import crash
-from sightline_cloud.catalog.backend import Row, translated
+from sightline_cloud.catalog.backend import Row, WouldWait, translated
 from sightline_cloud.catalog.generations import Generation, Registered, register, registered
 from sightline_cloud.catalog.migrate import VACUUM_DUE, finish_migration, migrate
 from sightline_cloud.catalog.schema import META, METADATA, SCHEMA_VERSION
@@ -66,6 +66,19 @@ class Database:
         with translated(self.backend):
             return self.backend.ask(sql, values)
 
+    def ask_now(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """As `ask`, for the event loop: raises WouldWait where it would have to wait."""
+        with translated(self.backend):
+            return self.backend.ask_now(sql, values)
+
+    def version(self) -> int | None:
+        """Return a number that is another one after every commit of any process, None where nobody can tell cheaply."""
+        try:
+            with translated(self.backend):
+                return self.backend.version()
+        except WouldWait:
+            return None
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot; never blocks a writer."""
@@ -97,7 +110,7 @@ class Database:
             return self.backend.size_bytes()
 
     def close(self) -> None:
-        self.backend.engine.dispose()
+        self.backend.close()
 
     @contextmanager
     def _begun(self, *, write: bool) -> Iterator[Connection]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from sightline_cloud.catalog.backend import BUSY_TIMEOUT_MS, POOL_SIZE, Row
+from sightline_cloud.catalog.backend import BUSY_TIMEOUT_MS, POOL_SIZE, Row, WouldWait
 from sightline_cloud.catalog.schema import METADATA
 from sightline_shared.errors import ExtraMissing, StoreCorrupt, StoreError, StoreUnavailable
 
@@ -75,6 +75,12 @@ class PostgresBackend:
                 connection.close()
         raise AssertionError("unreachable")
 
+    def ask_now(self, text: str, values: Sequence[Any]) -> list[Row]:
+        raise WouldWait  # for the network
+
+    def version(self) -> int | None:
+        return None
+
     def begin(self, connection: Connection, *, write: bool) -> None:
         if write:
             connection.exec_driver_sql("BEGIN")
@@ -117,6 +123,9 @@ class PostgresBackend:
     def size_bytes(self) -> int:
         sql = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         return int(self.ask(sql, ())[0][0])
+
+    def close(self) -> None:
+        self.engine.dispose()
 
     def failure(self, error: BaseException) -> StoreError:
         damaged = getattr(error, "sqlstate", None) in DAMAGED

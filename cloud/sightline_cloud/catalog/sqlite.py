@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from sightline_cloud.catalog.backend import BUSY_TIMEOUT_MS, POOL_SIZE, Row
+from sightline_cloud.catalog.backend import BUSY_TIMEOUT_MS, POOL_SIZE, Row, WouldWait
 from sightline_shared.errors import StoreCorrupt, StoreError, StoreUnavailable
 
 # synchronous=FULL: a commit is on the disk when it returns, so what was acknowledged survives a power cut too.
@@ -42,6 +43,7 @@ class SqliteBackend:
             raise StoreError(f"expected SQLite 3.35 or newer, got {sqlite3.sqlite_version}.", hint="Upgrade Python.")
         self.path = path
         self.engine = _engine(path)
+        self._quick = _QuickConnection(self.engine)
 
     @property
     def name(self) -> str:
@@ -65,6 +67,13 @@ class SqliteBackend:
             return connection.execute(text, tuple(values)).fetchall()  # type: ignore[no-any-return]
         finally:
             connection.close()
+
+    def ask_now(self, text: str, values: Sequence[Any]) -> list[Row]:
+        return self._quick.ask(text, values, wait=False)
+
+    def version(self) -> int | None:
+        ((number,),) = self._quick.ask("PRAGMA data_version", (), wait=True)
+        return int(number)
 
     def begin(self, connection: Connection, *, write: bool) -> None:
         # IMMEDIATE takes the write lock at once: a transaction never fails half way because another one wrote.
@@ -101,10 +110,53 @@ class SqliteBackend:
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
+    def close(self) -> None:
+        self._quick.close()
+        self.engine.dispose()
+
     def failure(self, error: BaseException) -> StoreError:
         damaged = isinstance(error, UnicodeDecodeError) or any(word in str(error) for word in DAMAGED)
         kind = StoreCorrupt if damaged else StoreUnavailable
         return kind(f"{self.name}: expected a working catalogue, got '{error}'.")
+
+
+class _QuickConnection:
+    """One connection for statements of a few microseconds, which waits for no lock of the database.
+
+    One statement at a time: two that overlap would share a snapshot, and the later one would not see what was committed
+    in between.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._turn = engine, threading.Lock()
+        self._own: sqlite3.Connection | None = None
+
+    def ask(self, text: str, values: Sequence[Any], *, wait: bool) -> list[Row]:
+        """Return the statement's rows; `wait` for another thread's, else raise WouldWait, as for a lock of the database."""
+        if not self._turn.acquire(blocking=wait):
+            raise WouldWait
+        try:
+            return self._connection().execute(text, tuple(values)).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise WouldWait from error
+            raise
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        with self._turn:
+            if self._own:
+                self._own.close()
+                self._own = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._own is None:
+            pooled = self._engine.raw_connection()
+            pooled.detach()  # out of the pool: it is never given back
+            self._own = cast(sqlite3.Connection, pooled.dbapi_connection)
+            self._own.execute("PRAGMA busy_timeout=0")
+        return self._own
 
 
 def _engine(path: Path) -> Engine:

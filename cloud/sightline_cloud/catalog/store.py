@@ -18,8 +18,9 @@ from sightline_cloud.catalog.backend import Row
 from sightline_cloud.catalog.catalogue_feed import CatalogueFeed
 from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.erase import Elsewhere, Receipt, erase, finish
-from sightline_cloud.catalog.generations import Coverage, registered
+from sightline_cloud.catalog.generations import Coverage, Registered, registered
 from sightline_cloud.catalog.lookup import find
+from sightline_cloud.catalog.recent import RecentItems
 from sightline_cloud.catalog.records import (
     ITEM_FIELDS,
     Embedding,
@@ -48,8 +49,9 @@ BULK_BATCH = 5_000
 class Store:
     """Items of every tenant. Every method takes the tenant, and none reads across two."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, *, recent_bytes: int = 0) -> None:
+        """`recent_bytes`: what items that were just read may take in memory, 0 to read them again every time."""
+        self.database, self.recent = database, RecentItems(recent_bytes)
         self._backend = database.backend
 
     def add(self, tenant: str, items: Sequence[NewItem]) -> int:
@@ -146,7 +148,10 @@ class Store:
 
     def erase(self, tenant: str, ids: Sequence[str], elsewhere: Mapping[str, Elsewhere] | None = None) -> Receipt:
         """Erase every trace of items here and `elsewhere`, by name of the place; see erase.py. Raises StoreError."""
-        return erase(self.database, tenant, ids, elsewhere or {})
+        try:
+            return erase(self.database, tenant, ids, elsewhere or {})
+        finally:
+            self.recent.clear()
 
     def finish_erasures(self, elsewhere: Mapping[str, Elsewhere]) -> list[int]:
         """Erase what crashes have left of erasures; returns the numbers of these. Raises StoreError."""
@@ -181,22 +186,16 @@ class Store:
 
         Codes are those of `generation`, by default the primary one.
         """
-        # The joined '' keeps SQLite from the indexes over tenant, through which it would read all of the tenant's items.
-        sql = (
-            f"SELECT items.pk, vector, code, own.crc, items.crc, {FIELDS} FROM items "
-            f"LEFT JOIN {self.database.generation(generation).table} own ON own.pk = items.pk "
-            f"WHERE tenant || '' = ? AND items.pk {self._backend.among_pks}"
-        )
-        rows = self.database.ask(sql, (tenant, self._backend.array(pks)))
-        for pk, vector, code, own_crc, crc, *fields in rows:
-            check_item(self.database.name, pk, crc, *fields)
-            if code is not None:
-                check_blobs(self.database.name, pk, own_crc, vector, code)
-        maps = metadata_of([row[5 + METADATA] for row in rows])
-        return {
-            row[0]: StoredItem(row[0], row[5 + ID], metadata, row[2] or b"")
-            for row, metadata in zip(rows, maps, strict=True)
-        }
+        kind, known = self.database.generation(generation), {}
+        version = self.database.version() if self.recent.keeps else None
+        if version is not None:
+            known = self.recent.get(version, tenant, kind.pairing_id, pks)
+        if missing := [pk for pk in pks if pk not in known]:
+            read = self._read_items(tenant, missing, kind)
+            if version is not None:
+                self.recent.put(version, tenant, kind.pairing_id, read)
+            known.update(read)
+        return known
 
     def feed(self, generation: str | None = None, slots: Collection[int] | None = None) -> CatalogueFeed:
         """Return what an index of `generation`, by default the primary one, is built from and follows."""
@@ -227,6 +226,25 @@ class Store:
                 count = connection.exec_driver_sql(f"SELECT count(*) FROM {kind.table}").scalar_one()
                 counted.append(Coverage(kind.pairing_id, kind.label, kind.dim, kind.code_size, count, total - count))
         return counted
+
+    def _read_items(self, tenant: str, pks: Sequence[int], kind: Registered) -> dict[int, StoredItem]:
+        """Return those of the tenant's `pks` that are there."""
+        # The joined '' keeps SQLite from the indexes over tenant, through which it would read all of the tenant's items.
+        sql = (
+            f"SELECT items.pk, vector, code, own.crc, items.crc, {FIELDS} FROM items "
+            f"LEFT JOIN {kind.table} own ON own.pk = items.pk "
+            f"WHERE tenant || '' = ? AND items.pk {self._backend.among_pks}"
+        )
+        rows = self.database.ask(sql, (tenant, self._backend.array(pks)))
+        for pk, vector, code, own_crc, crc, *fields in rows:
+            check_item(self.database.name, pk, crc, *fields)
+            if code is not None:
+                check_blobs(self.database.name, pk, own_crc, vector, code)
+        maps = metadata_of([row[5 + METADATA] for row in rows])
+        return {
+            row[0]: StoredItem(row[0], row[5 + ID], metadata, row[2] or b"")
+            for row, metadata in zip(rows, maps, strict=True)
+        }
 
     def _blobs(self, item: NewItem) -> dict[str, tuple[bytes, bytes]]:
         if not item.embeddings:

@@ -1,7 +1,7 @@
 """Write a pocket index: the head of a tenant's catalogue, which devices search without a network.
 
 The items come from the data folder, which a running service may use meanwhile: those that are named in the file
-pocket/<tenant>.ids there, one id a line, then the newest; none that says of itself 'available: false'. Ship the file with an
+pocket/<tenant>.ids there, one id a line, then the newest; none that says of itself 'available: false' or 'archived: true'. Ship the file with an
 app, whose 'sightline pocket sync' keeps it up to date; or ship none, and let the first sync fetch it.
 
 With several --bundle the first one's codes are written: give the one that the app ships with.

@@ -14,6 +14,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Any
 
@@ -58,7 +59,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     url, admin_url = map(url_of, sockets)
     say(f"operators: {admin_url} (for 'sightline index ... --url')")
     say(f"Sightline serves {settings.data_dir} on {url} (docs: {url}/docs)")
-    server_of(app, admin_port).run(sockets=sockets)
+    server = server_of(app, admin_port)
+    # uvicorn finishes what runs when the signal comes, and raises it again when it is done: then it is no failure any more.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
+    server.run(sockets=sockets)
     return {"stopped": True, "host": host, "port": port, "admin_port": admin_port}
 
 

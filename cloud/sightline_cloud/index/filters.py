@@ -14,16 +14,20 @@ from sightline_shared.errors import FilterInvalid, SnapshotCorrupt
 from sightline_shared.where import Typed, Where, typed
 
 AVAILABLE = "available"
+# An item that says of itself `archived: true` never answers, whatever an operator lets callers filter on.
+ARCHIVED = "archived"
 
 
 class Postings:
     """For every value of every kept key a roaring bitmap over rows. Changed by one thread, read by many."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        self._by_key: dict[str, dict[Typed, BitMap]] = {key: {} for key in keys}
+        self._keys = tuple(dict.fromkeys(keys))
+        self._by_key: dict[str, dict[Typed, BitMap]] = {key: {} for key in (*self._keys, ARCHIVED)}
 
-    def keeps(self, key: str) -> bool:
-        return key in self._by_key
+    def hides(self, fields: Mapping[str, Any]) -> bool:
+        """Return whether an item with this metadata must not answer: it is archived, or, where that key is kept, not available."""
+        return fields.get(ARCHIVED) is True or (AVAILABLE in self._keys and fields.get(AVAILABLE) is False)
 
     def add(self, rows: Sequence[int], metadata: Sequence[Mapping[str, Any]]) -> None:
         """Take in new rows."""
@@ -50,15 +54,16 @@ class Postings:
         """Return the rows that `where` lets pass; raises FilterInvalid for a key that is not kept."""
         passing = []
         for key, values in where.terms:
-            if key not in self._by_key:
-                raise FilterInvalid(f"where.{key}: expected one of the keys {sorted(self._by_key)}, got {key!r:.80}.")
+            if key not in self._keys:
+                raise FilterInvalid(f"where.{key}: expected one of the keys {sorted(self._keys)}, got {key!r:.80}.")
             by_value = self._by_key[key]
             passing.append(BitMap.union(BitMap(), *(by_value[value] for value in values if value in by_value)))
         return BitMap.intersection(*passing)
 
-    def unavailable(self) -> BitMap:
-        """Return the rows of items that say of themselves `available: false`; none when that key is not kept."""
-        return self._by_key.get(AVAILABLE, {}).get(("bool", False), BitMap())
+    def hidden(self) -> BitMap:
+        """Return the rows of the items that `hides` names."""
+        archived = self._by_key[ARCHIVED].get(("bool", True), BitMap())
+        return archived | self._by_key.get(AVAILABLE, {}).get(("bool", False), BitMap())
 
     @property
     def ram_bytes(self) -> int:

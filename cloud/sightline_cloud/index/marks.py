@@ -11,7 +11,7 @@ import faiss
 from pyroaring import BitMap
 
 from sightline_cloud.index.deletes import Deletes, row_numbers, selector_of
-from sightline_cloud.index.filters import AVAILABLE, Postings
+from sightline_cloud.index.filters import Postings
 from sightline_shared.where import Where
 
 REMEMBERED = 16
@@ -33,7 +33,7 @@ class Marks:
         """Mark `count` rows that `postings` knows already."""
         self.postings, self._count = postings, count
         self._deletes = Deletes(count)
-        self._deletes.set_available(postings.unavailable(), available=False)
+        self._deletes.set_available(postings.hidden(), available=False)
         self._version = 0
         self._remembered: dict[Where | None, tuple[int, Allowed]] = {}
         self._lock = threading.Lock()
@@ -51,14 +51,14 @@ class Marks:
         rows = range(self._count, self._count + len(metadata))
         self._deletes.grow(rows.stop)
         self.postings.add(rows, metadata)
-        self._see_available(rows, metadata)
+        self._see_hidden(rows, metadata)
         self._count = rows.stop
         self._version += 1
 
     def update(self, rows: Sequence[int], metadata: Sequence[Mapping[str, Any]]) -> None:
         """Take over the changed metadata of rows."""
         self.postings.replace(rows, metadata)
-        self._see_available(rows, metadata)
+        self._see_hidden(rows, metadata)
         self._version += 1
 
     def remove(self, rows: Sequence[int]) -> int:
@@ -90,9 +90,7 @@ class Marks:
         rows = self.postings.matching(where) - hidden
         return Allowed(len(rows), selector_of(row_numbers(rows), self._count), rows)
 
-    def _see_available(self, rows: Sequence[int], metadata: Sequence[Mapping[str, Any]]) -> None:
-        if not self.postings.keeps(AVAILABLE):
-            return
-        off = BitMap([row for row, fields in zip(rows, metadata, strict=True) if fields.get(AVAILABLE) is False])
+    def _see_hidden(self, rows: Sequence[int], metadata: Sequence[Mapping[str, Any]]) -> None:
+        off = BitMap([row for row, fields in zip(rows, metadata, strict=True) if self.postings.hides(fields)])
         self._deletes.set_available(BitMap(rows) - off, available=True)
         self._deletes.set_available(off, available=False)

@@ -55,7 +55,7 @@ class TenantIndexes:
         self.workshop = Workshop(feed, codec, settings, self._folder, name)
         self._changing, self._remaking = threading.Lock(), threading.Lock()
         # What stopped the last catch_up, None when it went well.
-        self.trouble: str | None = None
+        self._stopped: str | None = None
         self._none = FlatIndex(codec.dim, settings.filter_keys)
         self._versions: dict[str, int] = defaultdict(int)
         # Replaced, never changed: others go through it meanwhile.
@@ -104,12 +104,24 @@ class TenantIndexes:
             try:
                 applied = self._follow()
             except Exception as error:
-                self.trouble = str(error)
+                self._stopped = str(error)
                 if isinstance(error, RuntimeError):  # what faiss raises
                     raise IndexFailed(f"the index could not take in changes: {error}") from error
                 raise
-            self.trouble = self._damage()
+            self._stopped = None
             return applied
+
+    @property
+    def trouble(self) -> str | None:
+        """What stopped the last `catch_up`, or was left out by it, of all tenants; None when it went well."""
+        return self._stopped or _damage(sum(len(live.damaged) for live in self._live.values()))
+
+    def trouble_of(self, tenant: str) -> str | None:
+        """Return what of `trouble` concerns `tenant`, in words that name nobody and nothing else."""
+        if self._stopped:
+            return "the index cannot follow the catalogue; the service's log says why, under 'catch_up_failed'."
+        live = self._live.get(tenant)
+        return _damage(len(live.damaged)) if live else None
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return kind, sizes and snapshots of every tenant's index; keys that end in `_bytes` are bytes."""
@@ -288,14 +300,6 @@ class TenantIndexes:
             live.applied = fresh[-1].seq if fresh else live.applied
         return bool(fresh) or live.damaged != before
 
-    def _damage(self) -> str | None:
-        damaged = sum(len(live.damaged) for live in self._live.values())
-        return (
-            f"{damaged} rows of the catalogue are damaged, and cannot be found until they are replaced."
-            if damaged
-            else None
-        )
-
     def _follow_alone(self, tenant: str, live: Live) -> None:
         """Bring an index that does not answer yet up to the end of the change log."""
         while True:
@@ -350,3 +354,7 @@ class TenantIndexes:
         if moved or not len(missing) + len(extra):
             return []
         return [f"index of tenant '{tenant}': {len(missing)} items are missing and {len(extra)} are too many."]
+
+
+def _damage(rows: int) -> str | None:
+    return f"{rows} rows of the catalogue are damaged, and cannot be found until they are replaced." if rows else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Iterator
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -24,44 +25,47 @@ class Metrics:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.registry = CollectorRegistry()
-        self._requests = Counter(
+        requests = Counter(
             "sightline_requests", "Requests by route and status.", ["method", "route", "status"], registry=self.registry
         )
         self._errors = Counter("sightline_errors", "Refusals and failures by code.", ["code"], registry=self.registry)
-        self._answers = Counter(
+        answers = Counter(
             "sightline_answers",
             "Answers by what they claim, the kind of thing asked about, and the kind of the tenant's index.",
             ["decision", "domain", "tenant_class", "partial"],
             registry=self.registry,
         )
-        self._answer_seconds = Histogram(
+        answer_seconds = Histogram(
             "sightline_answer_seconds",
             "From a query's arrival to its answer.",
             ["decision", "domain", "tenant_class"],
             buckets=SECONDS,
             registry=self.registry,
         )
-        self._stage_seconds = Histogram(
+        stage_seconds = Histogram(
             "sightline_stage_seconds",
             "Time in each stage of a query.",
             ["stage"],
             buckets=SECONDS,
             registry=self.registry,
         )
+        # There are ten of them an answer, and prometheus_client takes longer to look one up than to count.
+        self._requests_of, self._answers_of = cache(requests.labels), cache(answers.labels)
+        self._answer_seconds_of, self._stage_seconds_of = cache(answer_seconds.labels), cache(stage_seconds.labels)
         self.registry.register(EngineCollector(engine))
 
     def answered(self, tenant: str, pairing_id: bytes, answer: Answer, seconds: float) -> None:
         """Count an answer of the generation `pairing_id` that took `seconds`."""
         kind = self._engine.generation(pairing_id).indexes.kind(tenant)
         decision, domain = answer.decision.label, answer.versions.get("domain", "unknown")
-        self._answers.labels(decision, domain, kind, str(answer.partial).lower()).inc()
-        self._answer_seconds.labels(decision, domain, kind).observe(seconds)
+        self._answers_of(decision, domain, kind, str(answer.partial).lower()).inc()
+        self._answer_seconds_of(decision, domain, kind).observe(seconds)
         for stage, ms in answer.stages_ms.items():
-            self._stage_seconds.labels(stage).observe(ms / 1000)
+            self._stage_seconds_of(stage).observe(ms / 1000)
 
     def requested(self, method: str, route: str, status: int, error_code: str | None) -> None:
         """Count a request; `route` is the declared path, never what a caller wrote."""
-        self._requests.labels(method, route, str(status)).inc()
+        self._requests_of(method, route, str(status)).inc()
         if error_code:
             self._errors.labels(error_code).inc()
 
@@ -95,12 +99,16 @@ class EngineCollector(Collector):
         )
 
     def _cache(self) -> Iterator[Metric]:
-        stats = self._engine.cache.stats()
-        asked = CounterMetricFamily("sightline_cache_lookups", "Result cache.", labels=["outcome"])
-        for outcome in ("hits", "misses"):
-            asked.add_metric([outcome], stats[outcome])
-        yield asked
-        yield GaugeMetricFamily("sightline_cache_bytes", "What the result cache holds.", stats["bytes"])
+        caches = (
+            ("cache", "result cache", self._engine.cache.stats()),
+            ("items", "items as they were last read", self._engine.store.recent.stats()),
+        )
+        for name, what, stats in caches:
+            asked = CounterMetricFamily(f"sightline_{name}_lookups", f"Lookups: {what}.", labels=["outcome"])
+            for outcome in ("hits", "misses"):
+                asked.add_metric([outcome], stats[outcome])
+            yield asked
+            yield GaugeMetricFamily(f"sightline_{name}_bytes", f"Memory: {what}.", stats["bytes"])
 
     def _policy(self) -> Iterator[Metric]:
         stats = self._engine.policy.stats()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_cloud.engine import Engine
+from sightline_cloud.index.filters import ARCHIVED, AVAILABLE
 from sightline_cloud.live import LiveGeneration
 from sightline_cloud.operate.asked import Asked
 from sightline_cloud.rank.candidate import Candidate
@@ -157,7 +158,9 @@ def _candidates(
     return [
         Candidate(pk, item.id, min(cosine, 1.0), 0, item.metadata, item.code)
         for pk, cosine in zip(pks.tolist(), cosines.tolist(), strict=True)
-        if (item := stored.get(pk)) and item.metadata.get("available") is not False
+        if (item := stored.get(pk))
+        and item.metadata.get(AVAILABLE) is not False
+        and item.metadata.get(ARCHIVED) is not True
     ]
 
 

@@ -41,7 +41,7 @@ def in_memory(engine: Engine, tenant: str) -> dict[str, Any]:
             indexes.append(part.line(tenant, change=part.indexes.seq, **stats, **sizes))
     # Of all tenants' doings only what concerns this one, too: how busy the service is, and which policy it applies.
     shared = {"step": engine.pressure.level.name.lower(), "policy": engine.policy.version}
-    return {"indexes": indexes, "cache": engine.cache.stats(tenant), **shared, "trouble": _trouble(engine)}
+    return {"indexes": indexes, "cache": engine.cache.stats(tenant), **shared, "trouble": _trouble(engine, tenant)}
 
 
 def verify_disk(engine: Engine, progress: Progress | None = None) -> list[str]:
@@ -78,8 +78,9 @@ def changes_of_snapshots(folder: Path) -> list[int]:
     return [line["change"] for found in snapshots_in(folder) if "change" in (line := _shown(*found))]
 
 
-def _trouble(engine: Engine) -> list[str]:
-    troubles = [live.indexes.trouble for live in engine.generations.values() if live.indexes.trouble]
+def _trouble(engine: Engine, tenant: str) -> list[str]:
+    found = [(part, part.indexes.trouble_of(tenant)) for part in parts(engine)]
+    troubles = [f"{part.bundle}, shard {part.shard}: {trouble}" for part, trouble in found if trouble]
     return troubles + ([f"policy: {engine.policy.trouble}"] if engine.policy.trouble else [])
 
 

@@ -1,7 +1,7 @@
 """The head of a tenant's catalogue: the items that devices carry with them.
 
 First those that the operator names, then the newest: an item that is added again counts as new. Items that say of
-themselves `available: false` are left out. The catalogue is read from its newest item backwards, until there are enough or
+themselves `available: false` or `archived: true` are left out. The catalogue is read from its newest item backwards, until there are enough or
 `LOOKED_AT` times as many were looked at, so that the cost does not grow with the catalogue.
 """
 
@@ -23,7 +23,7 @@ from sightline_cloud.catalog import changelog
 from sightline_cloud.catalog.database import Database
 from sightline_cloud.catalog.generations import Registered
 from sightline_cloud.catalog.records import ITEM_FIELDS, check_blobs, check_item, codes_of
-from sightline_cloud.index.filters import AVAILABLE
+from sightline_cloud.index.filters import ARCHIVED, AVAILABLE
 from sightline_cloud.pocket.version import Version, lineage_of
 from sightline_shared.errors import StoreCorrupt
 from sightline_shared.pocket_file import Identity, Pocket
@@ -163,7 +163,7 @@ class _Reader:
                 f"{self._database.name}: expected items of '{self._wanted.tenant}', got another's at {pk}."
             )
         metadata = json.loads(fields[METADATA])
-        available = metadata.get(AVAILABLE) is not False
+        available = metadata.get(AVAILABLE) is not False and metadata.get(ARCHIVED) is not True
         cells = cells_of(fields[ID], metadata, self._wanted.filter_keys) if available else None
         return _Row(pk, code, cells)
 

@@ -51,7 +51,7 @@ def restricted(
     if where:
         found = searched(query, Ask(caller.tenant, vectors, query.k, where, budget), live)
         with budget.stage("hydrate"):
-            articles = close_ones(hydrate(found.hits, caller, engine, live), where, live)
+            articles = close_ones(hydrate(found, caller, engine, live), where, live)
     log(
         "restricted",
         request_id=query.request_id.hex(),

@@ -33,6 +33,9 @@ class Duplicates:
     def apply(self, candidates: Sequence[Candidate], context: Context) -> Sequence[Candidate]:
         groups = [self._group(candidate.metadata) for candidate in candidates]
         alike = self._alike(candidates, context)
+        named = [group for group in groups if group is not None]
+        if not alike and len(set(named)) == len(named):
+            return candidates  # as nearly always
         seen: set[str | int] = set()
         stays: list[bool] = []
         for row, group in enumerate(groups):

@@ -48,22 +48,24 @@ class Metadata:
         self._weights = weights
 
     def apply(self, candidates: Sequence[Candidate], context: Context) -> Sequence[Candidate]:
-        cheapest = _cheapest(candidates) if self._weights.price else {}
-        paid = [candidate.with_bonus(self._bonus(candidate, context, cheapest)) for candidate in candidates]
+        most, signals = self._weights.max_bonus, self._signals(candidates, context)
+        paid = [one.with_bonus(min(sum(earned), most)) for one, *earned in zip(candidates, *signals, strict=True)]
         return sorted(paid, key=order)
 
-    def _bonus(self, candidate: Candidate, context: Context, cheapest: Mapping[str, float]) -> float:
-        weights, metadata = self._weights, candidate.metadata
-        bonus = 0.0
-        if weights.category and context.compatibility is not None:
-            bonus += weights.category * _share(context.compatibility(candidate))
+    def _signals(self, candidates: Sequence[Candidate], context: Context) -> list[list[float]]:
+        """Return what each signal that has a weight gives to each candidate: a query goes through those alone."""
+        weights, fits, signals = self._weights, context.compatibility, []
+        if weights.category and fits is not None:
+            signals.append([weights.category * _share(fits(one)) for one in candidates])
         if weights.freshness:
-            bonus += weights.freshness * freshness(metadata.get("released"), context.now_s)
+            ages = (freshness(one.metadata.get("released"), context.now_s) for one in candidates)
+            signals.append([weights.freshness * age for age in ages])
         if weights.stock:
-            bonus += weights.stock * (number(metadata.get("stock")) > 0)
-        if weights.price and (price := number(metadata.get("price"))) > 0:
-            bonus += weights.price * cheapest[_currency(metadata)] / price
-        return min(bonus, weights.max_bonus)
+            signals.append([weights.stock * (number(one.metadata.get("stock")) > 0) for one in candidates])
+        if weights.price:
+            cheapest = _cheapest(candidates)
+            signals.append([weights.price * _cheapness(one.metadata, cheapest) for one in candidates])
+        return signals
 
 
 def number(value: Any) -> float:
@@ -96,6 +98,12 @@ def _cheapest(candidates: Sequence[Candidate]) -> dict[str, float]:
         if price > 0:
             lowest[currency] = min(price, lowest.get(currency, price))
     return lowest
+
+
+def _cheapness(metadata: Mapping[str, Any], cheapest: Mapping[str, float]) -> float:
+    """Return the lowest price in the item's currency over its own; 0 for an item without a price."""
+    price = number(metadata.get("price"))
+    return cheapest[_currency(metadata)] / price if price > 0 else 0.0
 
 
 def _currency(metadata: Mapping[str, Any]) -> str:

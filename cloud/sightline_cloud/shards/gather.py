@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sightline_cloud.logs import log
 from sightline_cloud.shards.load import ShardLoad
-from sightline_cloud.shards.pool import Ask, Found, ShardPool
+from sightline_cloud.shards.pool import Ask, Found, ShardPool, fault
 from sightline_shared.errors import ConfigInvalid, IndexFailed, InputError, ShardsMissing
 
 State = Literal["answered", "late", "failed"]
@@ -38,13 +38,15 @@ class ShardStatus:
 class Gathered:
     """Cosines `(s, k) float32` and pks `(s, k) int64` over all shards that answered, best first, each pk once a row.
 
-    All of them searched the first `searched` queries; some may have had time for more, up to s.
+    All of them searched the first `searched` queries; some may have had time for more, up to s. `whole` is the same without
+    an end at k: all that the shards found, `(s, shards * k)`.
     """
 
     cosines: NDArray[np.float32]
     pks: NDArray[np.int64]
     searched: int
     shards: tuple[ShardStatus, ...]
+    whole: tuple[NDArray[np.float32], NDArray[np.int64]]
 
     @property
     def missing(self) -> tuple[ShardStatus, ...]:
@@ -61,6 +63,7 @@ class _Flight:
     late_at: float = math.inf
     found: Found | None = None
     why: str = ""
+    refusal: InputError | None = None
 
     def cancel(self) -> None:
         for future in self.running:
@@ -88,23 +91,30 @@ class Gather:
         self._alone = (ShardStatus(0, "answered"),) if pool.replicas == (1,) else None
 
     def search(self, ask: Ask) -> Gathered:
-        """Return what was found by the deadline; raises ShardsMissing, and what a shard says about the query itself.
+        """Return what was found by the deadline; raises ShardsMissing, and what the shards say about the query itself.
 
         A single shard without replicas is searched in the caller's thread, and its error is raised as it is.
         """
         if self._alone:
             only = self._pool.search(0, 0, ask)
-            return Gathered(only.cosines, only.pks, only.searched, self._alone)
+            if wrong := fault(only, ask):
+                raise IndexFailed(f"the index: expected {wrong}.")
+            return Gathered(only.cosines, only.pks, only.searched, self._alone, (only.cosines, only.pks))
         flights = self._fly(ask)
         statuses = tuple(flight.status for flight in flights)
         answers = [flight.found for flight in flights if flight.found]
+        refusals = [flight.refusal for flight in flights if flight.refusal]
+        if refusals and not answers:  # the query's fault: they all say the same
+            raise refusals[0]
         self._report(statuses)
         if len(answers) < self._needed:
             missing = ", ".join(f"{each.shard} {each.state}" for each in statuses if each.state != "answered")
             raise ShardsMissing(
                 f"expected answers from at least {self._needed} of {len(statuses)} shards, got {len(answers)} ({missing})."
             )
-        return Gathered(*merged(answers, ask.k), min(each.searched for each in answers), statuses)
+        cosines, pks = merged(answers, len(answers) * ask.k)
+        searched = min(each.searched for each in answers)
+        return Gathered(cosines[:, : ask.k], pks[:, : ask.k], searched, statuses, (cosines, pks))
 
     def stats(self) -> list[dict[str, int | float | None]]:
         """Return each shard's counters: asked, hedged, late, failed, open, late_after_ms."""
@@ -170,13 +180,15 @@ class Gather:
         """Take in what came of `future`; returns whether nothing more is to be expected from the flight's shard."""
         flight.running.remove(future)
         error = _error_of(future, ask)
-        if isinstance(error, InputError):  # the query's fault, not the shard's: every other would say the same
-            raise error
         if error is None:
             flight.found = future.result()
             flight.cancel()
             return True
         flight.why = f"{type(error).__name__}: {error}"
+        if isinstance(error, InputError):  # which another replica would say as well
+            flight.refusal = error
+            flight.cancel()
+            return True
         return not self._send(flight, ask, arrived) and not flight.running
 
     def _report(self, statuses: tuple[ShardStatus, ...]) -> None:
@@ -187,16 +199,13 @@ class Gather:
 
 
 def _error_of(future: Future[Found], ask: Ask) -> BaseException | None:
-    """Return what is wrong with a shard's answer, which may come from another machine; None when it is whole."""
+    """Return why a shard's answer cannot be used; None when it can."""
     if future.cancelled():
         return IndexFailed("the shard is closing.")
     if error := future.exception():
         return error
-    cosines, pks = future.result().cosines, future.result().pks
-    if cosines.shape == pks.shape == (len(pks), ask.k) and 1 <= len(pks) <= len(ask.queries):
-        return None
-    expected = f"1 to {len(ask.queries)} rows of {ask.k} cosines and pks"
-    return IndexFailed(f"shard: expected {expected}, got {cosines.shape} and {pks.shape}.")
+    wrong = fault(future.result(), ask)
+    return IndexFailed(f"the shard: expected {wrong}.") if wrong else None
 
 
 def merged(answers: list[Found], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

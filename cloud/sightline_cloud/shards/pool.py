@@ -16,6 +16,10 @@ from sightline_shared.where import Where
 # A shard that hangs uses up all that it is given, and threads that wake up late on a busy machine need their time too.
 FINISH_MS = 5.0
 FINISH_SHARE = 0.1
+# What fills places without an item.
+NO_ITEM = -1
+# Stored vectors are of unit length to three digits.
+MAX_COSINE = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,26 @@ class Found:
     @property
     def searched(self) -> int:
         return len(self.pks)
+
+
+def fault(found: object, ask: Ask) -> str | None:
+    """Return what is wrong with a shard's answer, which may come from another machine; None when it can be used.
+
+    What it says of the catalogue is not looked at here: whose its pks are, and whether there are such items, is read there.
+    """
+    if not isinstance(found, Found):
+        return f"Found, got {type(found).__name__}"
+    cosines, pks = found.cosines, found.pks
+    if getattr(cosines, "dtype", None) != np.float32 or getattr(pks, "dtype", None) != np.int64:
+        kinds = [str(getattr(each, "dtype", type(each).__name__)) for each in (cosines, pks)]
+        return f"cosines of float32 and pks of int64, got {' and '.join(kinds)}"
+    if not (cosines.shape == pks.shape == (len(pks), ask.k) and 1 <= len(pks) <= len(ask.queries)):
+        return f"1 to {len(ask.queries)} rows of {ask.k} cosines and pks, got {cosines.shape} and {pks.shape}"
+    empty = pks == NO_ITEM
+    # Written so that NaN fails it.
+    if not (np.abs(cosines[~empty]) <= MAX_COSINE).all() or (pks < NO_ITEM).any():
+        return f"cosines of at most {MAX_COSINE} and pks of at least {NO_ITEM}, got others"
+    return None if np.isneginf(cosines[empty]).all() else "-inf where there is no item, got others"
 
 
 class ShardPool(Protocol):

@@ -128,13 +128,13 @@ class Keys:
             rows = [dict(row._mapping) for row in connection.execute(statement)]
         return [{**row, "limits": dict(key_limits.read(row["limits"]))} for row in rows]
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Return who the `Authorization` header names; raises KeyMissing or KeyUnknown.
+    def caller(self, authorization: str | None, *, wait: bool = True) -> Caller:
+        """Return who the `Authorization` header names; raises KeyMissing or KeyUnknown, and WouldWait rather than `wait`.
 
         An unknown, an expired and a revoked key get one and the same answer.
         """
         digest = digest_of(authorization)
-        rows = self._database.ask(LOOKUP, (digest, digest))
+        rows = (self._database.ask if wait else self._database.ask_now)(LOOKUP, (digest, digest))
         current, previous, until, expires, revoked, *fields = rows[0] if rows else (NOBODY, None, None, None, None)
         now = _text(_now()) or ""
         # All of it is looked at whatever comes out: which part of it fails shall not be heard from the time it takes.

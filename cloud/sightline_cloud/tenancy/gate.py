@@ -44,18 +44,19 @@ class Gate:
         self._lock = threading.Lock()
         self._refused: Counter[tuple[str, str]] = Counter()
 
-    def enter(self, authorization: str | None, address: str) -> Caller:
+    def enter(self, authorization: str | None, address: str, *, wait: bool = True) -> Caller:
         """Return who the `Authorization` header names, and count the request.
 
         Raises KeyMissing and KeyUnknown; RateLimited for a key over its rate, and for an `address` that has sent too many
         wrong keys or none: its guesses are not even looked up any more. Keys that were good lately pass all the same,
-        since others may send from behind the same proxy.
+        since others may send from behind the same proxy. Without `wait` raises WouldWait, before anything is counted, when
+        the catalogue cannot be asked at once: so the event loop asks first.
         """
         try:
             digest = digest_of(authorization)
             if digest not in self._known:
                 self._check_address(address)
-            caller = self._keys.caller(authorization)
+            caller = self._keys.caller(authorization, wait=wait)
         except (KeyMissing, KeyUnknown):
             self._check_address(address)
             self._note_failure(address, authorization)

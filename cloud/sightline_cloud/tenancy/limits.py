@@ -20,6 +20,7 @@ MAX_FILTER_VALUES = MAX_KEYS * MAX_VALUES
 # a change is a durable write; a pocket file may be 3 MB.
 UPLOAD_COST, CHANGE_COST, POCKET_COST, LOOK_COST = 20.0, 2.0, 10.0, 0.2
 FILTER_VALUES_A_UNIT = 8
+TEXT_BYTES_A_UNIT = 32
 # What 0 means for a rate: that there is none.
 HIGHEST = 1e9
 
@@ -74,9 +75,10 @@ def query_cost(query: Query, shards: int) -> float:
     """Return what a query costs, in units of one code searched in one shard.
 
     codes x shards, for each code is searched in each shard; k / 20, for what is read and sent of each match; filter
-    values / 8, for each is looked up once more.
+    values / 8, for each is looked up once more; bytes of text / 32, for a model reads them.
     """
-    return len(query.codes) * shards + query.k / DEFAULT_K + filter_values(query) / FILTER_VALUES_A_UNIT
+    text = len(query.text.encode()) / TEXT_BYTES_A_UNIT
+    return len(query.codes) * shards + query.k / DEFAULT_K + filter_values(query) / FILTER_VALUES_A_UNIT + text
 
 
 def filter_values(query: Query) -> int:

@@ -12,6 +12,8 @@ Examples:
   sightline query photo.jpg --where category=milk --where colour=red --where colour=blue --where available=true
   SIGHTLINE_API_KEY=sk_... sightline query *.jpg -k 5 --json
   sightline query shelf.jpg --crops 5                        # the whole picture and four regions, one packet
+  sightline query photo.jpg --ask-restricted                 # sensitive subjects, too: authoritative sources, or nothing
+  sightline query pepper.jpg --text "this, in red"           # the text travels with the code
   sightline query photo.jpg --pocket pocket.slp              # answers from the device's index when the service is away
 """
 
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where", action="append", default=[], type=_term, metavar="KEY=VALUE", help="only items that have it (above)"
     )
+    parser.add_argument("--text", default="", help="what the picture does not say ('the lactose-free one'); it is sent")
     parser.add_argument(
         "--pocket", metavar="FILE", help="a pocket index ('sightline pocket sync'), for when the service is away"
     )
@@ -53,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Options.crops,
         help="regions to ask about at most, the whole picture first (default %(default)s)",
     )
+    parser.add_argument(
+        "--ask-restricted",
+        action="store_true",
+        help="ask about sensitive subjects, too (without it nothing of them is sent)",
+    )
     parser.add_argument("-k", type=int, default=10, help="matches to return (default 10)")
     parser.add_argument("--deadline-ms", type=int, default=2000, help="from the frame to the answer (default 2000)")
 
@@ -60,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     url = args.url or environment.read("SIGHTLINE_URL") or DEFAULT_URL
     api_key = args.api_key or environment.read("SIGHTLINE_API_KEY")
-    options = Options(k=args.k, deadline_ms=args.deadline_ms, crops=args.crops)
+    options = Options(k=args.k, deadline_ms=args.deadline_ms, crops=args.crops, ask_restricted=args.ask_restricted)
     where: dict[str, list[Scalar]] = defaultdict(list)
     for key, value in args.where:
         where[key].append(value)
@@ -70,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with Client(url, api_key=api_key, device=device, options=options, pocket=pocket) as client:
         for photo in args.photos:
             try:
-                answers.append({"photo": photo, **client.search(photo, where=where).to_dict()})
+                answers.append({"photo": photo, **client.search(photo, where=where, text=args.text).to_dict()})
             except SightlineError as error:
                 if len(args.photos) == 1:
                     raise

@@ -8,10 +8,11 @@ import msgpack
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
-from support.asking import post, query
+from support.asking import answer, post, query
 from support.service import Service, post_item
 from support.tiny_bundle import jpeg, picture
 
+from sightline_cloud.catalog.backend import WouldWait
 from sightline_edge import Client
 from sightline_shared.cli import main
 from sightline_shared.errors import ImageBlocked, OverKeyLimit, RateLimited
@@ -204,3 +205,34 @@ def test_what_cannot_be_blocked_is_named(
 ) -> None:
     assert main(["block", *words, "--data", str(tmp_path / "d"), "--bundle", str(tiny_folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+def test_a_key_is_checked_in_a_thread_when_the_catalogue_cannot_be_asked_at_once(service: Service, monkeypatch) -> None:
+    asked: list[str] = []
+
+    def busy(text: str, values: object = ()) -> None:
+        asked.append(text)
+        raise WouldWait
+
+    monkeypatch.setattr(service.engine.database, "ask_now", busy)
+    body = query(service, 4)
+    assert post(service, body).status_code == 200
+    assert (post(service, body, "sk_wrong").status_code, len(asked)) == (401, 2)
+    key = service.new_key("limited")
+    service.engine.keys.limit("limited", {"per_second": 0.01, "burst": 2})
+    statuses = [post(service, body, key).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429], "each is counted once, although it was asked for twice"
+
+
+def test_a_key_that_another_process_revokes_is_refused_by_the_very_next_request(service: Service, sightline) -> None:
+    key, body = service.new_key("short-lived"), query(service, 4)
+    assert [post(service, body, key).status_code for _ in range(3)] == [200, 200, 200]
+    sightline("key", "revoke", "short-lived")
+    assert post(service, body, key).status_code == 401
+
+
+def test_what_another_process_changes_of_an_item_is_in_the_very_next_answer(service: Service, sightline) -> None:
+    body = query(service, 4)
+    assert [answer(service, body).matches[0].id for _ in range(2)] == ["item/4", "item/4"]
+    sightline("index", "remove", "item/4")
+    assert "item/4" not in [match.id for match in answer(service, body).matches]

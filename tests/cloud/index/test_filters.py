@@ -40,8 +40,9 @@ def labelled(vectors: np.ndarray, seed: int) -> list[dict[str, Any]]:
         for row in order[start : start + count]:
             metadata[row]["few"] = name
         start += count
-    for row in rng.permutation(len(vectors))[: len(vectors) // 20]:
-        metadata[row]["available"] = False
+    for key, off in (("available", False), ("archived", True)):
+        for row in rng.permutation(len(vectors))[: len(vectors) // 20]:
+            metadata[row][key] = off
     return metadata
 
 
@@ -63,6 +64,9 @@ def changed(shop: Shop) -> Shop:
     for pk in rng.permutation(list(shop.feed.items))[:300].tolist():
         fields = shop.feed.items[pk][3]
         shop.feed.update(pk, **{**fields, "colour": "red", "available": not fields.get("available", True)})
+    for pk in rng.permutation(list(shop.feed.items))[:300].tolist():
+        fields = shop.feed.items[pk][3]
+        shop.feed.update(pk, **{**fields, "archived": not fields.get("archived", False)})
     shop.indexes.catch_up()
     return shop
 
@@ -150,6 +154,17 @@ def test_what_is_not_available_never_answers_and_k_is_filled_without_it(shop: Sh
     assert shop.search(QUERIES, K, Where.of({"available": False})) == [[]] * len(QUERIES)
 
 
+def test_what_is_archived_never_answers_though_nobody_may_filter_on_that(shop: Shop) -> None:
+    off = {pk for pk, item in shop.feed.items.items() if item[3].get("archived") is True}
+    assert len(off) > 100
+    found = shop.search(QUERIES, 300)
+    assert all(len(own) == 300 and not set(own) & off for own in found)
+    for pk in sorted(off)[:20]:  # not even to its own vector
+        assert pk not in shop.search(shop.feed.items[pk][1][None].astype(np.float32), 5)[0]
+    with pytest.raises(FilterInvalid, match="archived"):
+        shop.search(QUERIES, K, Where.of({"archived": True}))
+
+
 def test_a_key_that_is_not_kept_is_refused_in_every_tier(shop: Shop) -> None:
     with pytest.raises(FilterInvalid, match="price"):
         shop.search(QUERIES, K, Where.of({"price": 3}))
@@ -160,6 +175,7 @@ def test_a_key_that_is_not_kept_is_refused_in_every_tier(shop: Shop) -> None:
 def test_without_the_key_available_it_hides_nothing_and_cannot_be_asked_for(tmp_path: Path) -> None:
     shop = Shop(tmp_path, filter_keys=("colour",))
     pks = shop.add(clustered(1200), [{"available": False}] * 1200)
+    shop.add(clustered(5, seed=9), [{"archived": True}] * 5)
     shop.open()
     assert len(shop.search(QUERIES[:1], 1200)[0]) == len(pks)
     with pytest.raises(FilterInvalid, match="available"):

@@ -1,7 +1,5 @@
 """Diversity is maximal marginal relevance as its paper defines it, and never costs the first match its place."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,7 +38,7 @@ def test_after_the_k_chosen_come_the_others_in_their_order() -> None:
 
 def test_a_bonus_counts_as_relevance() -> None:
     candidates = found(12, scores=[0.9, *[0.8] * 11])
-    liked = [*candidates[:7], dataclasses.replace(candidates[7], bonus=0.05), *candidates[8:]]
+    liked = [*candidates[:7], candidates[7].with_bonus(0.05), *candidates[8:]]
     assert pks(Diversity(1.0).apply(liked, context(liked)))[:2] == [1, 8]
 
 

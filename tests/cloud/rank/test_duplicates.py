@@ -1,6 +1,5 @@
 """Of several pictures of one item the best stays, and different items are never one."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -45,14 +44,14 @@ def test_what_stays_is_what_the_rule_says(min_cosine: float, seed: int) -> None:
 
 def test_the_same_picture_twice_is_one_and_the_better_stays() -> None:
     candidates = found(6)
-    twice = [*candidates, dataclasses.replace(candidates[2], pk=99, score=candidates[-1].score - 0.1)]
+    twice = [*candidates, candidates[2]._replace(pk=99, score=candidates[-1].score - 0.1)]
     assert collapsed(twice, 0.97) == by_the_rule(candidates, 0.97)
 
 
 def test_pictures_of_two_groups_are_never_one_however_alike() -> None:
     first, *_ = found(1, metadata=[{"item_group": "left shoe"}])
-    other = dataclasses.replace(first, pk=2, metadata={"item_group": "right shoe"})
-    unnamed = dataclasses.replace(first, pk=3, metadata={})
+    other = first._replace(pk=2, metadata={"item_group": "right shoe"})
+    unnamed = first._replace(pk=3, metadata={})
     assert collapsed([first, other, unnamed], 0.9) == [1, 2]
 
 
@@ -92,7 +91,7 @@ def test_the_answer_says_how_many_of_its_k_best_were_collapsed() -> None:
 
 
 def test_items_without_a_code_are_like_none() -> None:
-    candidates = [dataclasses.replace(one, code=code) for one, code in zip(found(3), (b"", b"", b"x"), strict=True)]
+    candidates = [one._replace(code=code) for one, code in zip(found(3), (b"", b"", b"x"), strict=True)]
     assert collapsed(candidates, 0.5) == [1, 2, 3]
 
 

@@ -1,6 +1,5 @@
 """Soft signals move items within a bound: what is seen wins, whatever the metadata says."""
 
-import dataclasses
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -116,6 +115,6 @@ def test_without_a_semantic_head_a_category_earns_nothing() -> None:
 
 def test_items_of_equal_relevance_come_nearest_first_then_in_the_order_of_their_pks() -> None:
     near, *_ = found(1, scores=[0.5], metadata=[{}])
-    far = dataclasses.replace(near, pk=2, score=0.25, metadata={"stock": 1})
-    twin = dataclasses.replace(near, pk=7)
+    far = near._replace(pk=2, score=0.25, metadata={"stock": 1})
+    twin = near._replace(pk=7)
     assert pks(ranked([twin, far, near], Weights(stock=0.25, max_bonus=0.25))) == [1, 7, 2]

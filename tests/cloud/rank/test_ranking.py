@@ -1,6 +1,5 @@
 """The stages run in their order, timed, and those that cost something give way under pressure, visibly."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -89,7 +88,7 @@ def test_likenesses_are_cosines_of_the_decoded_codes_also_of_some_of_the_candida
     for some in (candidates, candidates[::-2]):
         wanted = [[likeness(a, b) for b in some] for a in some]
         assert np.allclose(shared.similarities(some), wanted, atol=1e-5)
-    damaged = dataclasses.replace(candidates[0], code=b"short")
+    damaged = candidates[0]._replace(code=b"short")
     assert not context([damaged, candidates[1]]).similarities([damaged, candidates[1]])[0].any()
 
 

@@ -116,7 +116,7 @@ def test_shards_make_a_query_dearer(keys: Keys, clock: Clock) -> None:
 def test_an_address_that_guesses_is_not_even_looked_up_any_more(keys: Keys, clock: Clock, monkeypatch) -> None:
     gate, asked = gate_of(keys, clock, failures_per_minute=5), []
     honest = keys.caller
-    monkeypatch.setattr(keys, "caller", lambda header: asked.append(header) or honest(header))
+    monkeypatch.setattr(keys, "caller", lambda header, **given: asked.append(header) or honest(header, **given))
     for number in range(5):
         with pytest.raises(KeyUnknown):
             gate.enter(f"Bearer sk_{number}", HERE)

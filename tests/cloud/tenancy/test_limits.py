@@ -1,5 +1,7 @@
 """What a query costs and what a key may ask, recomputed the obvious way."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ def query(codes: int = 1, k: int = 20, where: dict[str, object] | None = None) -
         (query(codes=16), 4, 65.0),
         (query(k=50), 1, 3.5),
         (query(where={"a": [1, 2, 3], "b": "x"}), 1, 2.5),
+        (dataclasses.replace(query(), text="ü" * 32), 1, 4.0),
     ],
 )
 def test_the_cost_is_codes_times_shards_and_what_the_answer_and_the_filter_take(asked, shards, cost) -> None:
