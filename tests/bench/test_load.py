@@ -100,3 +100,27 @@ def test_json_table_picture_and_raw_samples_are_written(result: dict, folder: Pa
 def test_what_cannot_be_measured_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "load", "--quick", *words]) == 1
     assert InputError.code in capsys.readouterr().err
+
+
+def test_what_batches_would_save_is_measured_on_the_index_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "bench",
+        "load",
+        "--batches",
+        "--quick",
+        "--items",
+        "2000",
+        "--cache",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    for figures in result["cpu_us"].values():
+        assert list(figures) == ["1", "2", "4", "8", "16"] and all(one["us"] > 0 for one in figures.values())
+        assert figures["1"]["ratio"]["value"] == 1
+    assert (tmp_path / "out.md").read_text() == capsys.readouterr().out.removesuffix("\n")
+    assert len(result["samples"]["search, 4 a call, us"]) == result["scenario"]["rounds"]

@@ -6,7 +6,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from sightline_bench.load import figures
+from sightline_bench.load import batches, figures
 from sightline_bench.load.generator import BROKEN, GONE, Shots
 from sightline_bench.load.knee import HIGHEST, PRECISION, grid, knee
 from sightline_bench.load.outcome import Outcome, Reply, judged, read_sightline
@@ -232,3 +232,33 @@ def test_runs_of_one_rate_are_joined_end_to_end() -> None:
     whole = joined([one, other])
     assert whole.seconds == 5 and len(whole.due) == 200 and (np.diff(whole.due) > 0).all()
     assert len(whole.cpu) == 5 and summary(whole)["n"] == 200
+
+
+# --- several queries in one call
+
+
+def test_every_batch_size_gets_every_query_of_a_round_once() -> None:
+    asked: list[list[int]] = []
+    spent = batches.measured(lambda rows: asked.append(rows.tolist()), 50, rounds=3)
+    assert set(spent) == set(batches.SIZES) and all(len(us) == 3 and (us > 0).all() for us in spent.values())
+    calls = sum(batches.BLOCK // size for size in batches.SIZES)
+    assert len(asked) == calls * (batches.WARM_ROUNDS + 3)
+    for start in range(0, len(asked), calls):
+        by_size: dict[int, list[int]] = {}
+        for rows in asked[start : start + calls]:
+            by_size.setdefault(len(rows), []).extend(rows)
+        first, *others = by_size.values()
+        assert len(first) == batches.BLOCK and all(rows == first for rows in others)
+
+
+def test_a_batch_that_saves_half_is_seen_to() -> None:
+    one = np.linspace(90, 110, 21)
+    figures = batches.summary({1: one, 8: one / 2})
+    assert figures["1"]["ratio"]["value"] == 1 and figures["8"]["us"] == 50
+    assert figures["8"]["ratio"]["value"] == 0.5 == figures["8"]["ratio"]["interval"][1]
+
+
+def test_the_wait_for_a_batch_is_the_mean_over_its_queries() -> None:
+    rng = np.random.default_rng(0)
+    arrivals = np.cumsum(rng.exponential(1 / 200, 80_000)).reshape(-1, 8)
+    assert batches.waits_ms(200)["8"] == pytest.approx(1000 * (arrivals[:, -1:] - arrivals).mean(), rel=0.02)

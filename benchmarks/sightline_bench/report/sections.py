@@ -11,6 +11,7 @@ from typing import Any
 
 from sightline_bench.load.plot import plot as load_plot
 from sightline_bench.report.latency import largest, plots
+from sightline_bench.report.network import pictures as network_pictures
 from sightline_bench.results import Result, estimates
 from sightline_bench.retrieval.plot import plot as retrieval_plot
 
@@ -68,6 +69,8 @@ def _pictures(result: Result) -> Iterator[Picture]:
             _drawn(lambda path: load_plot(result, path)),
             "Latency against the offered rate, and what became of twice the knee.",
         )
+    if result["benchmark"] == "network":
+        yield from (Picture(_as_url(png), caption) for png, caption in network_pictures(result))
     for unit, samples in _by_unit(result["samples"]).items():
         shown = len(largest(samples))
         rest = f" The {shown} slowest of {len(samples)} series." if shown < len(samples) else ""

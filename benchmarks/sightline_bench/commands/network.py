@@ -1,0 +1,217 @@
+"""Compute in virtual time what an answer takes on mobile networks: TCP or QUIC, TLS, radio, queues, outages and losses.
+
+A model, not a measurement: nothing waits, so the same seed gives the same figures on every machine. Queries come at
+independent instants (a device) or, with --per-second, as a Poisson process into one cell (a fleet), timed from when they were
+wanted. Networks are named in a file with the source of each figure. Where SIGHTLINE_PACKS is set, made traces have the recorded
+ones beside them.
+
+--what strategies (default)  photograph, vectors, codes, crops, racing, pocket and cache, with device and service as `bench edge`
+                             measured them; the budget of 200 ms, by stage: exit status 1 when a network that should keep it does not
+--what sizes                 the same query with 64 to 120,000 bytes up
+--what kernel                the model against the kernel's own TCP through TUN devices, in real time (root, /dev/net/tun); what an
+                             overloaded machine falsified is refused
+--what product               the same with the real client and the real service above it
+
+Examples:
+  sightline bench network
+  sightline bench network --profiles lte,slow4g --situations warm,idle --n 1000 --out network.json
+  sightline bench network --profiles lte --n 2000 --per-second 5 --stack http3
+  sightline bench network --what sizes --profiles lte --down-trace Verizon-LTE-short.down --up-trace Verizon-LTE-short.up
+  sightline bench network --what kernel --profiles slow4g,dense4g,lte --n 15 --out network-kernel.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from sightline_bench.netsim import agreement, budget, strategies, table, timeline
+from sightline_bench.netsim.profiles import Profiles, read_profiles, shipped_profiles
+from sightline_bench.netsim.radio import Direction
+from sightline_bench.netsim.recorded import recorded_networks
+from sightline_bench.netsim.stack import STACKS
+from sightline_bench.netsim.table import ANSWER_BYTES, SITUATIONS, Network, Plan
+from sightline_bench.netsim.times import KEPT, read_times
+from sightline_bench.netsim.traces import read_trace
+from sightline_bench.packs import packs_folder
+from sightline_bench.quality.tasks import packs_suite, samples_suite
+from sightline_bench.results import Result, Run, write
+from sightline_shared.errors import InputError
+
+WHAT = ("strategies", "sizes", "kernel", "product")
+SIZES = (64, 512, 2048, 40_000, 120_000)
+DEFAULT_SITUATIONS = ("warm", "cold", "idle")
+SERVER_MS = 6.0
+# A request over the kernel's TCP says in its first bytes how long it is.
+LEAST_KERNEL_BYTES = 8
+GALLERY = 200
+MAX_N, MAX_BYTES = 20_000, 100_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    whole = Plan((), ())
+    parser.add_argument("--what", choices=WHAT, default=WHAT[0], help=f"what is compared (default {WHAT[0]})")
+    parser.add_argument("--quick", action="store_true", help="three networks: shows that it works")
+    parser.add_argument("--profiles", help="names, as lte,slow4g (default all)")
+    parser.add_argument("--profile-file", help="a TOML file of networks instead of the package's own")
+    parser.add_argument("--strategies", help=f"of {', '.join(strategies.STRATEGIES)} (default all)")
+    parser.add_argument("--sizes", help=f"bytes up, as 64,2048 (default {','.join(map(str, SIZES))})")
+    parser.add_argument("--situations", help=f"of {', '.join(SITUATIONS)} (default {','.join(DEFAULT_SITUATIONS)})")
+    parser.add_argument("--stack", choices=sorted(STACKS), default=whole.stack, help=f"default {whole.stack}")
+    parser.add_argument("--n", type=int, help=f"queries of each kind (default {whole.n})")
+    parser.add_argument(
+        "--per-second", type=float, help="arrivals a second in one cell (default: independent instants)"
+    )
+    parser.add_argument("--answer-bytes", type=int, default=ANSWER_BYTES, help=f"bytes down (default {ANSWER_BYTES})")
+    parser.add_argument("--server-ms", type=float, default=SERVER_MS, help=f"with --what sizes (default {SERVER_MS:g})")
+    parser.add_argument(
+        "--edge", help="a result of 'bench edge' with the times of device and service (default the kept one)"
+    )
+    parser.add_argument("--packs", help="the folder with recorded traces (default SIGHTLINE_PACKS)")
+    parser.add_argument("--down-trace", help="a recorded trace for the way down, mahimahi or CSV; one profile only")
+    parser.add_argument("--up-trace", help="a recorded trace for the way up")
+    parser.add_argument("--seed", type=int, default=0, help="of arrivals, losses, jitter and made traces (default 0)")
+    parser.add_argument("--out", help="write the JSON result here too")
+
+
+def run(args: argparse.Namespace) -> Result:
+    book = read_profiles(Path(args.profile_file)) if args.profile_file else shipped_profiles()
+    plan, sizes = plan_of(args, book), _sizes(args.sizes)
+    measured = Run("network" if args.what == WHAT[0] else f"network {args.what}", _scenario(plan))
+    with Progress(console=Console(stderr=True)) as bar:
+        if args.what == "kernel":
+            measured.note(sizes=sizes)
+            step = bar.add_task("in real time", total=len(plan.networks))
+            result = _kernel(measured, plan, sizes, lambda: bar.advance(step))
+        elif args.what == "product":
+            step = bar.add_task("in real time", total=len(plan.networks) + 1)
+            result = _product(measured, plan, packs_folder(args.packs), lambda: bar.advance(step))
+        elif args.what == "sizes":
+            measured.note(sizes=sizes, server_ms=args.server_ms)
+            step = bar.add_task("in virtual time", total=len(plan.networks) * len(plan.situations) * len(sizes))
+            found = table.measure(plan, sizes, args.server_ms, lambda: bar.advance(step))
+            result = measured.result({"titles": _titles(plan), "networks": found})
+        else:
+            names = _chosen(args.strategies, strategies.STRATEGIES, "--strategies") or list(strategies.STRATEGIES)
+            edge = Path(args.edge) if args.edge else KEPT
+            measured.note(strategies=names, edge=edge.name)
+            step = bar.add_task("in virtual time", total=len(plan.networks) * len(plan.situations) * len(names))
+            result = _strategies(measured, plan, names, edge, lambda: bar.advance(step))
+    if args.out:
+        write(result, args.out)
+    return result
+
+
+def show(result: Result) -> str:
+    if "agreement" in result:
+        return agreement.as_markdown(result["agreement"])
+    if "budget" in result:
+        text = strategies.as_markdown(result["networks"], result["titles"])
+        return f"{text}\n\n{budget.as_markdown(result['budget'])}"
+    return table.as_markdown(result["networks"], result["titles"]).rstrip()
+
+
+def _strategies(measured: Run, plan: Plan, names: list[str], edge: Path, step: Callable[[], None]) -> Result:
+    found, samples = strategies.measure(plan, names, read_times(edge), step)
+    kept = budget.kept(budget.shipped_budgets(), found)
+    figures = {
+        "ok": all(each["ok"] for each in kept.values()),
+        "titles": _titles(plan),
+        "networks": found,
+        "budget": kept,
+        "timeline": timeline.timeline(plan),
+    }
+    return measured.result(figures, samples)
+
+
+def _kernel(measured: Run, plan: Plan, sizes: list[int], step: Callable[[], None]) -> Result:
+    if any(network.recorded for network in plan.networks) or min(sizes) < LEAST_KERNEL_BYTES:
+        raise InputError(f"--what kernel: expected no trace and --sizes of {LEAST_KERNEL_BYTES} bytes or more.")
+    profiles = [network.profile for network in plan.networks]
+    found, samples = agreement.agreement(profiles, sizes, plan.n, step)
+    return measured.result({"agreement": found}, samples)
+
+
+def _product(measured: Run, plan: Plan, packs: Path | None, step: Callable[[], None]) -> Result:
+    if any(network.recorded for network in plan.networks):
+        raise InputError("--what product: expected no trace.")
+    profiles = [network.profile for network in plan.networks]
+    with tempfile.TemporaryDirectory(prefix="sightline-network-") as folder:
+        suite = packs_suite(packs) if packs else samples_suite(Path(folder) / "samples")
+        shelf, asked = next(iter(suite.galleries.values())), suite.tasks[0].queries
+        gallery, photos = (
+            [str(photo.path) for photo in every[:: max(1, len(every) // most)]][:most]
+            for every, most in ((shelf, GALLERY), (asked, plan.n))
+        )
+        measured.note(source=suite.source, gallery=len(gallery))
+        found, samples = agreement.product_agreement(profiles, gallery, photos, Path(folder), step)
+    return measured.result({"agreement": found}, samples)
+
+
+def _scenario(plan: Plan) -> dict[str, Any]:
+    return {
+        "networks": {network.name: repr(network.profile) for network in plan.networks},
+        "situations": list(plan.situations),
+        "stack": repr(STACKS[plan.stack]),
+        "n": plan.n,
+        "per_second": plan.per_second,
+        "answer_bytes": plan.answer_bytes,
+        "seed": plan.seed,
+    }
+
+
+def _titles(plan: Plan) -> dict[str, str]:
+    return {network.name: network.title for network in plan.networks}
+
+
+def plan_of(args: argparse.Namespace, book: Profiles) -> Plan:
+    """Return what the options ask for; raises InputError."""
+    names = _names(args.profiles) or (["5g", "lte", "slow4g"] if args.quick else [])
+    profiles = [book.named(name) for name in names] or list(book.profiles.values())
+    situations = _chosen(args.situations, SITUATIONS, "--situations") or list(DEFAULT_SITUATIONS)
+    n = args.n if args.n is not None else Plan((), ()).n
+    if not 1 <= n <= MAX_N or not args.server_ms >= 0 or not 1 <= args.answer_bytes <= MAX_BYTES:
+        raise InputError(
+            f"network: expected --n of 1 to {MAX_N}, --answer-bytes of 1 to {MAX_BYTES} and --server-ms of 0 or more, "
+            f"got {n}, {args.answer_bytes} and {args.server_ms}."
+        )
+    if args.per_second is not None and not 0.001 <= args.per_second <= 1000:
+        raise InputError(f"--per-second: expected 0.001 to 1000, got {args.per_second}.")
+    traces = {Direction.DOWN: args.down_trace, Direction.UP: args.up_trace}
+    given = {direction: read_trace(Path(path)) for direction, path in traces.items() if path}
+    if given and len(profiles) != 1:
+        raise InputError(f"--down-trace, --up-trace: expected one of --profiles with them, got {len(profiles)}.")
+    networks = [Network.of(profile, given) for profile in profiles]
+    packs = packs_folder(args.packs)
+    if packs and not given and not args.quick and args.what not in ("kernel", "product"):
+        networks += recorded_networks(profiles, packs)
+    return Plan(networks, situations, args.stack, n, args.per_second, args.answer_bytes, args.seed)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+def _chosen(text: str | None, known: Any, option: str) -> list[str]:
+    names = _names(text)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"{option}: expected some of {', '.join(known)}, got '{unknown[0][:40]}'.")
+    return names
+
+
+def _sizes(text: str | None) -> list[int]:
+    if not text:
+        return list(SIZES)
+    parts = _names(text)
+    # Not int() alone: it takes '1_000' and digits of other scripts.
+    sizes = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) < 10]
+    if len(sizes) < len(parts) or not all(1 <= size <= MAX_BYTES for size in sizes):
+        raise InputError(f"--sizes: expected bytes from 1 to {MAX_BYTES}, as 64,2048, got {text!r:.80}.")
+    return sizes

@@ -1,0 +1,112 @@
+"""How fast a link lets bytes through: at one rate, at a rate for each second, or at recorded delivery opportunities."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol
+
+from sightline_bench.netsim.clock import MS_NS, SECOND_NS
+from sightline_shared.errors import ConfigInvalid
+
+# Mahimahi's unit: one line of a trace lets so many bytes through.
+OPPORTUNITY_BYTES = 1500
+MBIT = 1_000_000
+
+
+class Capacity(Protocol):
+    """Serves packets one after another, in the order of the calls; keeps state, so each link has its own."""
+
+    def serve(self, ready_ns: int, size_bytes: int) -> int:
+        """Return when the last byte of a packet has passed that could begin at `ready_ns`, never earlier than the last packet."""
+        ...
+
+
+class ConstantRate:
+    """So many bits a second, always."""
+
+    def __init__(self, bits_per_s: int) -> None:
+        if bits_per_s < 1:
+            raise ConfigInvalid(f"rate: expected at least 1 bit/s, got {bits_per_s}.")
+        self._bits_per_s = bits_per_s
+        self._free_ns = 0
+
+    def serve(self, ready_ns: int, size_bytes: int) -> int:
+        self._free_ns = max(ready_ns, self._free_ns) + _divided_up(8 * size_bytes * SECOND_NS, self._bits_per_s)
+        return self._free_ns
+
+
+class SteppedRate:
+    """A rate for each step of time, over and over; steps of rate 0 are outages."""
+
+    def __init__(self, bits_per_s: Sequence[int], step_ns: int = SECOND_NS) -> None:
+        if step_ns < MS_NS or min(bits_per_s, default=-1) < 0 or not any(bits_per_s):
+            raise ConfigInvalid("rates: expected steps of 1 ms or more, none below 0 bit/s and one above it.")
+        self._rates, self._step_ns = bits_per_s, step_ns
+        self._free_ns = 0
+
+    def serve(self, ready_ns: int, size_bytes: int) -> int:
+        now_ns, left = max(ready_ns, self._free_ns), 8 * size_bytes * SECOND_NS
+        while True:
+            step = now_ns // self._step_ns
+            ends_ns = (step + 1) * self._step_ns
+            rate = self._rates[step % len(self._rates)]
+            fits = rate * (ends_ns - now_ns)
+            if left <= fits:
+                self._free_ns = now_ns + _divided_up(left, rate) if left else now_ns
+                return self._free_ns
+            left -= fits
+            now_ns = ends_ns
+
+
+class Opportunities:
+    """Instants at which 1,500 bytes may pass, over and over; what is not used at its instant is lost, as in mahimahi.
+
+    `times_ns` ascend; the last one is also the length of a round. A packet may use the opportunity of the instant at
+    which it is ready, several small packets share one, and one packet may need two.
+    """
+
+    def __init__(self, times_ns: Sequence[int]) -> None:
+        if not times_ns or times_ns[0] < 0 or times_ns[-1] < 1 or any(a > b for a, b in pairwise(times_ns)):
+            raise ConfigInvalid("opportunities: expected ascending instants from 0 on, the last one after 0.")
+        self._times_ns, self._round_ns = times_ns, times_ns[-1]
+        self._at, self._left_bytes = 0, OPPORTUNITY_BYTES
+
+    def serve(self, ready_ns: int, size_bytes: int) -> int:
+        earliest = self._earliest(ready_ns)
+        if earliest > self._at:
+            self._at, self._left_bytes = earliest, OPPORTUNITY_BYTES
+        while size_bytes > self._left_bytes:
+            size_bytes -= self._left_bytes
+            self._at, self._left_bytes = self._at + 1, OPPORTUNITY_BYTES
+        self._left_bytes -= size_bytes
+        rounds, within = divmod(self._at, len(self._times_ns))
+        return rounds * self._round_ns + self._times_ns[within]
+
+    def _earliest(self, ready_ns: int) -> int:
+        """Return the number of the first opportunity at `ready_ns` or later, counted through all rounds."""
+        rounds, within_ns = divmod(ready_ns, self._round_ns)
+        if rounds and not within_ns:  # the last instant of a round is the beginning of the next
+            rounds, within_ns = rounds - 1, self._round_ns
+        return rounds * len(self._times_ns) + bisect_left(self._times_ns, within_ns)
+
+
+class Stalled:
+    """Another capacity, behind which nothing passes from `begin_ns` on for `stall_ns`: a fault put in on purpose.
+
+    A packet that is under way when the stall begins is finished after it.
+    """
+
+    def __init__(self, inner: Capacity, begin_ns: int, stall_ns: int) -> None:
+        self._inner, self._begin_ns, self._end_ns = inner, begin_ns, begin_ns + stall_ns
+
+    def serve(self, ready_ns: int, size_bytes: int) -> int:
+        if self._begin_ns <= ready_ns < self._end_ns:
+            ready_ns = self._end_ns
+        passed_ns = self._inner.serve(ready_ns, size_bytes)
+        return passed_ns if passed_ns < self._begin_ns else max(passed_ns, self._end_ns)
+
+
+def _divided_up(number: int, by: int) -> int:
+    return -(-number // by)

@@ -1,0 +1,94 @@
+"""A connection between a phone and the service: opened when it has to be, one stream each way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sightline_bench.netsim.clock import Timer
+from sightline_bench.netsim.radio import Direction
+from sightline_bench.netsim.stack import SYN_BYTES, Session, Stack
+from sightline_bench.netsim.stream import INITIAL_TIMER_NS, LONGEST_TIMER_NS, Act, Stream
+from sightline_bench.netsim.wire import Wire
+
+BACK = {Direction.UP: Direction.DOWN, Direction.DOWN: Direction.UP}
+
+
+class Connection:
+    """Two streams over a wire; an acknowledgement rides on a packet that goes the same way at that instant, else goes alone.
+
+    A warm connection knows the round trip `srtt_ns` already.
+    """
+
+    def __init__(self, wire: Wire, stack: Stack, session: Session, srtt_ns: int) -> None:
+        self.wire, self.stack, self.session = wire, stack, session
+        self.used = session is Session.WARM
+        self._acks: dict[Direction, list[Act]] = {direction: [] for direction in Direction}
+        self._timer: Timer | None = None
+        self._open = self.used or stack.framing.probes  # QUIC sends its first message at once
+        self.streams = {
+            direction: Stream(
+                wire.time,
+                stack.framing,
+                self._transmit(direction),
+                self._acknowledge(BACK[direction]),
+                srtt_ns if self.used else None,
+            )
+            for direction in Direction
+        }
+
+    def open(self, opened: Act) -> None:
+        """Call `opened` when TCP's handshake is done; at once where there is none to do."""
+        if self._open:
+            opened()
+        else:
+            self._syn(self.wire.time.now_ns, INITIAL_TIMER_NS, opened)
+
+    def _syn(self, sent_ns: int, timer_ns: int, opened: Act) -> None:
+        time = self.wire.time
+
+        def answered() -> None:
+            if self._open:
+                return
+            self._open = True
+            if self._timer:
+                self._timer.cancel()
+            for stream in self.streams.values():
+                stream.measure(time.now_ns - sent_ns)
+            # Alone and at once, as kernels do; the service needs nothing of it that the next packet does not say as well.
+            self.wire.send(Direction.UP, self.stack.framing.ack_bytes, lambda: None)
+            opened()
+
+        self.wire.send(Direction.UP, SYN_BYTES, lambda: self.wire.send(Direction.DOWN, SYN_BYTES, answered))
+        later_ns = min(LONGEST_TIMER_NS, 2 * timer_ns)
+        self._timer = time.after(timer_ns, lambda: self._syn(time.now_ns, later_ns, opened))
+
+    def _transmit(self, direction: Direction) -> Callable[[int, Act], None]:
+        def transmit(size_bytes: int, arrive: Act) -> None:
+            acks, self._acks[direction] = self._acks[direction], []
+
+            def arrived() -> None:
+                for ack in acks:
+                    ack()
+                arrive()
+
+            self.wire.send(direction, size_bytes, arrived)
+
+        return transmit
+
+    def _acknowledge(self, direction: Direction) -> Callable[[Act], None]:
+        def acknowledge(ack: Act) -> None:
+            self._acks[direction].append(ack)
+            # After what is done at this very instant: an answer that is written now carries it.
+            self.wire.time.after(0, lambda: self._alone(direction))
+
+        return acknowledge
+
+    def _alone(self, direction: Direction) -> None:
+        acks, self._acks[direction] = self._acks[direction], []
+
+        def arrived() -> None:
+            for ack in acks:
+                ack()
+
+        if acks:
+            self.wire.send(direction, self.stack.framing.ack_bytes, arrived)
