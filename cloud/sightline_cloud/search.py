@@ -31,7 +31,7 @@ from sightline_cloud.policy.restricted import restricted
 from sightline_cloud.pressure import Level
 from sightline_cloud.rank.candidate import Candidate, order
 from sightline_cloud.rank.categories import compatible
-from sightline_cloud.rank.confidence import Verdict, nothing_found
+from sightline_cloud.rank.confidence import nothing_found
 from sightline_cloud.rank.context import Compatibility, Context
 from sightline_cloud.rank.evidence import gather
 from sightline_cloud.shards.pool import Ask
@@ -41,6 +41,7 @@ from sightline_shared.errors import BodyMalformed, BundleCorrupt, CallerGone
 from sightline_shared.evidence import NEIGHBOURS
 from sightline_shared.manifest import Manifest
 from sightline_shared.protocol import Answer, Decision, Match, Query
+from sightline_shared.verdict import Verdict
 
 # Whether the caller is still there is looked after from then on: most answers are there by then, and looking costs as much
 # as routing.

@@ -11,18 +11,23 @@ from sightline_edge.runtimes import Runtime, load_runtime
 from sightline_edge.runtimes.base import DEFAULT_RUNTIME
 from sightline_shared.bundle import Bundle
 from sightline_shared.codec import Codec
+from sightline_shared.confidence import Calibration
 from sightline_shared.heads import Heads
 
 
 @dataclass(frozen=True, eq=False)
 class Device:
-    """Everything that the device path needs. Load one and share it between clients and threads."""
+    """Everything that the device path needs. Load one and share it between clients and threads.
+
+    `calibration` judges what the pocket index finds; None in a bundle that has only the manifest's two thresholds.
+    """
 
     bundle: Bundle
     runtime: Runtime
     gate: Gate
     codec: Codec
     heads: Heads | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def load(
@@ -39,4 +44,5 @@ class Device:
             gate=Gate.from_bytes(opened.role("gate")),
             codec=opened.codec,
             heads=opened.heads,
+            calibration=opened.calibration,
         )

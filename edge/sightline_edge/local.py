@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,9 +15,10 @@ from sightline_edge.config import Options
 from sightline_edge.device import Device
 from sightline_edge.pipeline import Observation
 from sightline_shared.budget import Budget
-from sightline_shared.decision import decide
 from sightline_shared.errors import FilterInvalid, ServiceError
+from sightline_shared.evidence import NEIGHBOURS, weigh
 from sightline_shared.protocol import Match
+from sightline_shared.verdict import Verdict, judge
 from sightline_shared.where import Where
 
 TEXT_UNREAD = "text was not used: the device does not read it"
@@ -97,22 +99,41 @@ def from_pocket(
     for the service. The answer is final where `options.pocket_settles` and it is found.
     """
     assert seen.embedding is not None
-    try:
-        with budget.stage("pocket"):
-            matches = pocket.search(seen.embedding, options.k, where)
-    except FilterInvalid:  # on a key that the service keeps and the pocket does not hold
-        return None
-    if not matches:
-        return None
-    decision, reasons = decide(matches[0].score, device.bundle.manifest.decision)
-    outcome = Outcome(decision.label)
+    with budget.stage("pocket"):
+        try:
+            matches = pocket.search(seen.embedding, max(NEIGHBOURS, options.k), where)
+        except FilterInvalid:  # on a key that the service keeps and the pocket does not hold
+            return None
+        if not matches:
+            return None
+        verdict = judged(matches, seen, device)
+    outcome = Outcome(verdict.decision.label)
     return replace(
         _own(seen, budget, "pocket"),
         outcome=outcome,
-        matches=() if outcome is Outcome.NOT_FOUND else matches,
-        reasons=(*reasons, *_doubt(seen)),
+        matches=() if outcome is Outcome.NOT_FOUND else matches[: options.k],
+        reasons=(*verdict.reasons, *_doubt(seen)),
+        confidence=verdict.probability,
         final=options.pocket_settles and outcome is Outcome.FOUND,
     )
+
+
+def judged(matches: Sequence[Match], seen: Observation, device: Device) -> Verdict:
+    """Return what the service's own models say of the pocket's `matches`, the ten nearest at least where there are so many.
+
+    Items say their category where the pocket holds that key; without it the model that needs none answers.
+    """
+    named = [match.metadata.get("category") for match in matches]
+    assert seen.embedding is not None
+    semantic = device.heads.semantic if device.heads else None
+    evidence = weigh(
+        [match.score for match in matches],
+        [name if isinstance(name, str) else "" for name in named],
+        gate=seen.sent[0].gate_score,
+        probabilities=semantic.probabilities(seen.embedding[np.newaxis])[0] if semantic else None,
+        labels=semantic.labels if semantic else (),
+    )
+    return judge(evidence, device.calibration, device.bundle.manifest.decision)
 
 
 def without_text(answer: Answer, text: str) -> Answer:

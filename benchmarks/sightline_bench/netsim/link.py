@@ -17,6 +17,8 @@ from sightline_shared.errors import ConfigInvalid, InputError
 LARGEST_PACKET_BYTES = 1500
 # Beyond so many means of jitter a packet is not late but lost, which is another model's business.
 MOST_JITTER = 10
+# A subframe of LTE: what is sent within it is scheduled, and repeated, together.
+BURST_NS = 1_000_000
 
 
 class Dropped(enum.Enum):
@@ -45,8 +47,8 @@ class Limit:
 class Link:
     """A drop-tail queue before a capacity, then the time of flight; every connection of a direction shares it.
 
-    `jitter_ns` is the mean of an exponential delay on top of `propagation_ns`; packets are late together, they never
-    overtake. A packet that is lost has used its capacity: it was lost in the air.
+    `jitter_ns` is the mean of an exponential delay on top of `propagation_ns`, drawn anew once nothing has passed for a
+    millisecond: packets of one burst are late together, and none ever overtakes. A packet that is lost has used its capacity: it was lost in the air.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Link:
         self._waiting: deque[tuple[int, int]] = deque()
         self._waiting_bytes = 0
         self._offered_ns = self._passed_ns = self._arrives_ns = 0
+        self._late_ns = self._drawn_ns()
 
     def offer(self, now_ns: int, size_bytes: int) -> int | Dropped:
         """Return when a packet of `size_bytes` (headers included) arrives at the other end, in ns, or why it does not.
@@ -78,12 +81,14 @@ class Link:
         self._forget(now_ns)
         if self._full(size_bytes):
             return Dropped.QUEUE_FULL
+        if now_ns > self._passed_ns + BURST_NS:
+            self._late_ns = self._drawn_ns()
         self._passed_ns = self._capacity.serve(now_ns, size_bytes)
         self._waiting.append((self._passed_ns, size_bytes))
         self._waiting_bytes += size_bytes
         if self._loss and self._loss.loses():
             return Dropped.LOST
-        self._arrives_ns = max(self._arrives_ns, self._passed_ns + self._propagation_ns + self._late_ns())
+        self._arrives_ns = max(self._arrives_ns, self._passed_ns + self._propagation_ns + self._late_ns)
         return self._arrives_ns
 
     def backlog_ns(self, now_ns: int) -> int:
@@ -103,7 +108,7 @@ class Link:
         too_many_bytes = most_bytes is not None and self._waiting_bytes + size_bytes > most_bytes
         return too_many_bytes or (most_packets is not None and len(self._waiting) >= most_packets)
 
-    def _late_ns(self) -> int:
+    def _drawn_ns(self) -> int:
         if not self._jitter_ns:
             return 0
         return min(MOST_JITTER * self._jitter_ns, round(self._jitter.expovariate(1.0) * self._jitter_ns))

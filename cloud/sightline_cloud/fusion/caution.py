@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from sightline_cloud.rank.confidence import Verdict
 from sightline_shared.protocol import Decision
+from sightline_shared.verdict import Verdict
 
 UNLIKE = "text: what it asks for looks little like the picture"
 

@@ -9,32 +9,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sightline_cloud.logs import log_failure
 from sightline_shared.bundle import Bundle
-from sightline_shared.confidence import MAX_FILE_BYTES, Calibration, Model
-from sightline_shared.decision import EMPTY, FILTERED, NO_MATCH, NOT_SURE, decide
+from sightline_shared.confidence import MAX_FILE_BYTES, Calibration
+from sightline_shared.decision import EMPTY, FILTERED
 from sightline_shared.errors import DecisionInvalid
 from sightline_shared.evidence import Evidence
 from sightline_shared.protocol import Decision
-
-# Below this share of what the query most looks like, the nearest item is something else to people, too.
-OTHER_THING = 0.05
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the answer claims; `probability` that the first match is right, None where nothing was calibrated.
-
-    `domain` is what kind of thing the query was taken for ("" for none); each of `reasons` is a stable code and words.
-    """
-
-    decision: Decision
-    probability: float | None
-    domain: str
-    reasons: tuple[str, ...]
+from sightline_shared.verdict import Verdict, judge
 
 
 class Confidence:
@@ -45,17 +29,7 @@ class Confidence:
 
     def judge(self, evidence: Evidence) -> Verdict:
         """Return the verdict on the first match."""
-        model = self._calibration.model(evidence) if self._calibration else None
-        if self._calibration is None or model is None:
-            decision, reasons = decide(evidence.cosine, self._thresholds)
-            return Verdict(decision, None, "", reasons)
-        domain = self._calibration.domain(evidence)
-        probability = model.probability(evidence, domain)
-        if probability < model.not_found_below:
-            return Verdict(Decision.NOT_FOUND, probability, domain, (_reason(NO_MATCH, evidence, model, probability),))
-        if probability < model.found_min:
-            return Verdict(Decision.UNSURE, probability, domain, (_reason(NOT_SURE, evidence, model, probability),))
-        return Verdict(Decision.FOUND, probability, domain, ())
+        return judge(evidence, self._calibration, self._thresholds)
 
 
 class Confidences:
@@ -114,14 +88,3 @@ def nothing_found(*, filtered: bool) -> Verdict:
     """Return the verdict on a search without any hit; `filtered` says whether the query had a filter."""
     reason = f"{FILTERED}: no item passes the filter" if filtered else f"{EMPTY}: the catalogue is empty"
     return Verdict(Decision.NOT_FOUND, None, "", (reason,))
-
-
-def _reason(code: str, evidence: Evidence, model: Model, probability: float) -> str:
-    """Return the code and, in words, how probable the match is and what speaks most against it."""
-    if model.belongs.chance(evidence) < model.first.chance(evidence):
-        why = "the picture looks like nothing in the catalogue"
-    elif evidence.compatibility is not None and evidence.compatibility < OTHER_THING:
-        why = f"the picture looks like '{evidence.category}', the nearest item is something else"
-    else:
-        why = "the nearest item is not close enough to tell it from others like it"
-    return f"{code}: {why} ({probability:.1%} probable, cosine {evidence.cosine:.3f})"

@@ -164,6 +164,17 @@ def test_jitter_has_the_mean_that_it_is_given() -> None:
     assert sum(late) / len(late) == pytest.approx(5 * MS_NS, rel=0.03)
 
 
+def test_packets_of_one_burst_are_late_together_and_those_of_another_otherwise() -> None:
+    link = Link(ConstantRate(12 * MBIT), jitter_ns=5 * MS_NS, seed="2")
+
+    def late(at_ns: int) -> list[int]:
+        return [link.offer(at_ns + k * MS_NS, 1500) - at_ns - (k + 1) * MS_NS for k in range(3)]
+
+    bursts = [late(k * SECOND_NS) for k in range(50)]
+    assert all(len(set(burst)) == 1 for burst in bursts) and len({burst[0] for burst in bursts}) == 50
+    assert link.offer(50 * SECOND_NS, 1500) != link.offer(50 * SECOND_NS + 3 * MS_NS, 1500) - 3 * MS_NS
+
+
 # --- the queue
 
 

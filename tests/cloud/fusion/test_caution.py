@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 from sightline_cloud.fusion.caution import UNLIKE, careful
-from sightline_cloud.rank.confidence import Verdict
 from sightline_shared.protocol import Decision
+from sightline_shared.verdict import Verdict
 
 KINDS = (Decision.FOUND, Decision.UNSURE, Decision.NOT_FOUND)
 
