@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -24,7 +25,7 @@ NAME, LOOPBACK = b"sightline0", b"lo"
 PHONE, SERVICE = "10.77.0.1", "10.77.0.2"
 PORT = 7077
 
-_CLONE_NEWNET = 0x40000000
+_CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x40000000, 1
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _SIOCSIFADDR, _SIOCSIFDSTADDR, _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8916, 0x8918, 0x8913, 0x8914
 _IFF_UP = 0x1
@@ -58,9 +59,10 @@ def hurried() -> Iterator[None]:
 def enter(own: str, other: str) -> int:
     """Move this process into a new namespace with a device from address `own` to `other`; returns the device's descriptor.
 
-    Raises InputError where the kernel refuses. Sockets made afterwards live in the namespace; the descriptor works anywhere.
+    The process ends with its parent. Raises InputError where the kernel refuses. Sockets made afterwards live in the namespace; the descriptor works anywhere.
     """
     kernel = ctypes.CDLL(None, use_errno=True)
+    kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # whoever started it may be ended without being asked
     if kernel.unshare(_CLONE_NEWNET):
         raise InputError(
             f"network namespace: expected one, got '{os.strerror(ctypes.get_errno())}'.", hint="Run as root."

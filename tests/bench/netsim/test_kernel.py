@@ -5,6 +5,9 @@ Where TUN devices cannot be had (no root, no /dev/net/tun) the tests that need t
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +102,34 @@ def test_the_kernels_tcp_is_never_faster_than_the_links_allow() -> None:
     # 28 packets at 100 Mbit/s, in two flights at least.
     assert min(found.ms["warm 40000"]) > 20 + 8 * 18 * 1500 / 100_000
     assert found.late_ms >= 0
+
+
+@needs_tun
+def test_a_side_ends_with_whoever_started_it() -> None:
+    code = """
+import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+words = [sys.executable, "-m", "sightline_bench.netsim.endpoint", "serve", str(theirs.fileno())]
+side = subprocess.Popen(words, pass_fds=[theirs.fileno()])
+socket.recv_fds(ours, 1, 1)
+ours.recv(1)
+print(side.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    side = Path(f"/proc/{int(killed.stdout)}/stat")
+
+    def lives() -> bool:
+        # In a container nobody may collect a dead process: it stays as a zombie.
+        try:
+            return side.read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    deadline = time.monotonic() + 30
+    while lives() and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not lives()
 
 
 @needs_tun
