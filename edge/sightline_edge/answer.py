@@ -28,8 +28,8 @@ class Answer:
 
     `decided_by`: "device" (the frame goes no further), "cache" (the service said it of this frame, or one like it, before),
     "pocket" (the device's own index) or "cloud". `final` is False while the service's answer is still to come. `trouble` is
-    the code of the error for which it does not come. `confidence` is the service's estimate, in [0, 1], that the first match is
-    right, None where there is none; `disclaimer` must be shown with the answer where there is one. `code` is the first code sent, None when nothing was; `regions` are
+    the code of the error for which it does not come. `confidence` is the estimate, in [0, 1], that the first match is
+    right: the service's, or by the same models the device's of what its pocket index finds; None where there is none; `disclaimer` must be shown with the answer where there is one. `code` is the first code sent, None when nothing was; `regions` are
     the parts of the frame that the codes stand for: a match's `code_index` counts among them. `attempts` is how often
     the query was sent. `stages_ms` are milliseconds by stage, in order: the device's,
     then "round_trip", then the service's own as "cloud.<stage>" (inside the round trip). `body_bytes_*` count the

@@ -13,7 +13,8 @@ from support.tiny_bundle import picture
 from sightline_bench.commands import crops as command
 from sightline_bench.crops import measure
 from sightline_bench.crops.contenders import CONTENDERS, grid, spectral_residual
-from sightline_bench.crops.measure import Asked, Catalogue, answer, ask, ask_all, body_bytes
+from sightline_bench.crops.judged import Catalogue, judged
+from sightline_bench.crops.measure import Asked, ask, ask_all, body_bytes
 from sightline_bench.crops.pictures import write_sheet
 from sightline_bench.crops.report import as_text, figures
 from sightline_bench.crops.scenes import (
@@ -33,7 +34,9 @@ from sightline_edge.frame import Picture
 from sightline_edge.pipeline import observe
 from sightline_shared.budget import Budget
 from sightline_shared.bundle import Bundle
+from sightline_shared.confidence import Calibration, Logistic, Model
 from sightline_shared.errors import InputError
+from sightline_shared.evidence import Evidence
 from sightline_shared.protocol import pack_query, unpack_query
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220), "pink": (250, 90, 200)}
@@ -91,15 +94,33 @@ def test_an_answer_is_the_best_match_over_all_crops_that_were_sent(device: Devic
     scene = Scene(frame, frozenset(("two",)))
     seen = observe(frame, device, Budget(), crops=5)
     eager = dataclasses.replace(device, bundle=open_bundle_of(device.bundle))  # calls everything found
-    outcome, labels = answer(seen, eager, catalogue)
+    verdict, labels = judged(seen.sent, eager, catalogue)
     codes = np.stack([np.frombuffer(crop.code, np.uint8) for crop in seen.sent])
     decoded = device.codec.decode(codes)
     decoded /= np.linalg.norm(decoded, axis=1, keepdims=True)
     best = (decoded @ vectors.T).max(axis=0)
     assert labels == tuple(np.array(catalogue.labels)[np.argsort(-best)])
     asked = ask(scene, eager, catalogue, crops=5)
-    assert outcome == "found" and (asked.outcome, asked.labels, asked.wanted) == (outcome, labels, {"two"})
+    assert verdict.decision.label == "found" and verdict.probability is None
+    assert (asked.outcome, asked.labels, asked.wanted) == ("found", labels, {"two"})
     assert asked.device_ms > 0 and asked.body_bytes == body_bytes(seen, device)
+
+
+def test_a_probability_is_the_services_and_asked_again_without_what_the_scene_shows(device: Device) -> None:
+    gallery = [picture(seed, (400, 400)) for seed in (7, 2, 8)]
+    vectors = np.stack([observe(image, device, Budget()).crops[0].embedding for image in gallery])
+    catalogue = Catalogue(vectors, ("other", "two", "else"), ("a", "b", "c"))
+    logistic = Logistic({"cosine": 8.0}, -4.0)
+    models = Calibration((Model(Logistic({}, 9.0), logistic, 0.5, 0.0),))
+    asked = ask(Scene(gallery[1], frozenset(("two",))), dataclasses.replace(device, calibration=models), catalogue)
+    seen = observe(gallery[1], device, Budget()).sent[0]
+    decoded = device.codec.decode(np.frombuffer(seen.code, np.uint8)[np.newaxis])[0]
+    cosines = vectors @ decoded / np.linalg.norm(decoded)
+    belongs = Logistic({}, 9.0).chance(Evidence(0.0))
+    expected = [belongs * logistic.chance(Evidence(float(one))) for one in (cosines[1], max(cosines[0], cosines[2]))]
+    assert asked.right and [asked.probability, asked.near] == pytest.approx(expected, abs=1e-4)
+    kept = catalogue.without(frozenset(("two", "else")))
+    assert (kept.labels, kept.categories) == (["other"], ["a"]) and np.array_equal(kept.vectors, vectors[:1])
 
 
 def test_body_bytes_are_those_of_a_query_with_every_sent_code(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +151,21 @@ def test_figures_are_means_and_gains_are_paired() -> None:
     assert (three["body bytes median"], three["body bytes max"], one["body bytes max"]) == (250, 300, 100)
     strange = figures({"strangers": {"1": [asked_("unsure", "", "x")], "3": [asked_("found", "", "x")]}})["strangers"]
     assert (strange["1"]["found"]["value"], strange["3"]["gain in found"]["value"]) == (0, 1)
+
+
+def test_calibration_weighs_answerable_questions_twice() -> None:
+    believed = [
+        dataclasses.replace(asked_("found", "a", "ab"), probability=0.95, right=True, near=0.45),
+        dataclasses.replace(asked_("found", "a", "ba"), probability=0.95, right=False, near=0.15),
+    ]
+    refused = asked_("not_found on device", "a", "", 0)
+    for asked in (believed, [*believed, refused]):
+        row = figures({"frames": {"1": asked}})["frames"]["1"]
+        # Bins of weight 4, 1 and 1: .95 against a half, .45 and .15 against none.
+        assert row["calibration error"]["value"] == pytest.approx((4 * 0.45 + 0.45 + 0.15) / 6, abs=1e-4)
+        assert (row["mean probability"], row["share right"]) == (0.7333, 0.3333) and row["calibration error"]["n"] == 4
+        assert (row["found, right"]["value"], row["found, right"]["n"]) == (0.5, 2)
+    assert "calibration error" not in figures({"frames": {"1": [asked_("found", "a", "a")]}})["frames"]["1"]
 
 
 def test_the_whole_benchmark_on_a_small_set(device: Device) -> None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sightline_bench.crops.contenders import CONTENDERS
+from sightline_bench.crops.judged import Catalogue, judged
 from sightline_bench.crops.scenes import Scene
 from sightline_bench.crops.sets import SceneSet
-from sightline_cloud.nearest import merge
 from sightline_edge.crops import choose
 from sightline_edge.device import Device
 from sightline_edge.frame import Box, open_picture
 from sightline_edge.pipeline import Observation, observe
 from sightline_edge.rerank import unit
 from sightline_shared.budget import Budget
-from sightline_shared.decision import decide
 from sightline_shared.preprocess import load_image, to_tensor
-from sightline_shared.protocol import DEFAULT_K, REQUEST_ID_BYTES, Decision, Query, pack_query
+from sightline_shared.protocol import REQUEST_ID_BYTES, Decision, Query, pack_query
 
 COUNTS = (1, 3, 5)
 
@@ -32,6 +30,8 @@ class Asked:
 
     `outcome` is "retake", "not_found on device", "restricted", "not_found in cloud", "unsure" or "found"; `codes` and
     `body_bytes` are 0 when nothing was sent; times are the thread's own, `propose_ms` that of choosing regions alone.
+    `probability` is the service's that the first match is right, and `right` whether it is; `near` is its probability when it
+    is asked once more with nothing of the scene in the catalogue. None where nothing was sent, or nothing calibrated.
     """
 
     outcome: str
@@ -41,14 +41,9 @@ class Asked:
     body_bytes: int
     device_ms: float
     propose_ms: float
-
-
-@dataclass(frozen=True, eq=False)
-class Catalogue:
-    """Unit embeddings `(n, d) float32` and the label of each."""
-
-    vectors: NDArray[np.float32]
-    labels: Sequence[str]
+    probability: float | None = None
+    right: bool = False
+    near: float | None = None
 
 
 # Kind of scene -> number of crops, or contender -> what each scene came to.
@@ -85,34 +80,45 @@ def embed_gallery(scenes: SceneSet, device: Device, progress: Callable[[], None]
         tensor = to_tensor(load_image(picture()), device.bundle.manifest.input_size)
         rows.append(device.runtime.embed(tensor[np.newaxis])[0])
         progress()
-    return Catalogue(unit(np.stack(rows)), scenes.labels)
+    return Catalogue(unit(np.stack(rows)), scenes.labels, scenes.categories)
 
 
 def ask(scene: Scene, device: Device, catalogue: Catalogue, *, crops: int = 1, regions: Sequence[Box] = ()) -> Asked:
-    """Take one scene through the device path and search what it sends, by the product's own thresholds."""
+    """Take one scene through the device path, and judge what it sends as the service does."""
     picture, start = open_picture(scene.image), time.thread_time()
     choose(picture, crops, regions)
     chosen = time.thread_time()
     seen = observe(scene.image, device, Budget(), crops=crops, regions=regions)
-    spent = (chosen - start) * 1000, (time.thread_time() - chosen) * 1000
-    outcome, labels = answer(seen, device, catalogue)
-    return Asked(
-        outcome, scene.labels, labels, len(seen.sent), body_bytes(seen, device), device_ms=spent[1], propose_ms=spent[0]
+    asked = Asked(
+        stopped(seen),
+        scene.labels,
+        (),
+        len(seen.sent),
+        body_bytes(seen, device),
+        device_ms=(time.thread_time() - chosen) * 1000,
+        propose_ms=(chosen - start) * 1000,
     )
+    return asked if seen.stop else answered(asked, seen, device, catalogue)
 
 
-def answer(seen: Observation, device: Device, catalogue: Catalogue) -> tuple[str, tuple[str, ...]]:
-    """Return the outcome and the labels of the answer, best first, as device and service would decide."""
-    if seen.stop is not None:
-        return f"{seen.stop} on device" if seen.stop == "not_found" else str(seen.stop), ()
-    codes = np.stack([np.frombuffer(crop.code or b"", np.uint8) for crop in seen.sent])
-    cosines = unit(device.codec.decode(codes)) @ catalogue.vectors.T
-    rows = np.argsort(-cosines, axis=1, kind="stable")[:, :DEFAULT_K]
-    hits = merge(np.take_along_axis(cosines, rows, axis=1), rows, DEFAULT_K)
-    decision, _ = decide(hits[0].score, device.bundle.manifest.decision)
-    if decision is Decision.NOT_FOUND:
-        return "not_found in cloud", ()
-    return decision.label, tuple(catalogue.labels[hit.pk] for hit in hits)
+def stopped(seen: Observation) -> str:
+    """Return the outcome of a frame that the device answers by itself, "" of one that is sent."""
+    return f"{seen.stop} on device" if seen.stop == "not_found" else str(seen.stop or "")
+
+
+def answered(asked: Asked, seen: Observation, device: Device, catalogue: Catalogue) -> Asked:
+    """Return `asked` with what the service says, and how probable it thinks it with nothing of the scene in the catalogue."""
+    verdict, labels = judged(seen.sent, device, catalogue)
+    near = judged(seen.sent, device, catalogue.without(asked.wanted))[0].probability if asked.wanted else None
+    denied = verdict.decision is Decision.NOT_FOUND
+    return replace(
+        asked,
+        outcome="not_found in cloud" if denied else verdict.decision.label,
+        labels=() if denied else labels,
+        probability=verdict.probability,
+        right=labels[0] in asked.wanted,
+        near=near,
+    )
 
 
 def body_bytes(seen: Observation, device: Device) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 
 from sightline_bench.crops.contenders import CONTENDERS
 from sightline_bench.crops.measure import COUNTS, Asked, Table
-from sightline_export.evaluate import mean_figure
+from sightline_bench.quality.decision import expected_calibration_error
+from sightline_export.evaluate import mean_figure, statistic_figure
 
 ANSWERED = ("unsure", "found")
 FIGURES: dict[str, Callable[[Asked], float]] = {
@@ -38,6 +39,7 @@ def figures(table: Table) -> dict[str, Any]:
                 **{name: _mean(asked, of) for name, of in wanted.items()},
                 **{f"gain in {name}": _gain(asked, alone, of) for name, of in wanted.items()},
                 **_costs(asked, alone),
+                **_calibration(asked),
             }
             for way, asked in ways.items()
         }
@@ -66,6 +68,26 @@ def _costs(asked: Sequence[Asked], alone: Sequence[Asked]) -> dict[str, float]:
     }
 
 
+def _calibration(asked: Sequence[Asked]) -> dict[str, Any]:
+    """Return how far the probability holds, of what was sent; nothing for strangers, and where nothing was calibrated.
+
+    Two of three questions have an answer, as where a half has and most of a quarter that are strangers are not sent; the
+    others ask for the same with nothing of it in the catalogue.
+    """
+    there = [(one.probability, float(one.right), 2.0) for one in asked if one.wanted and one.probability is not None]
+    lacking = [(one.near, 0.0, 1.0) for one in asked if one.near is not None]
+    if not there or not lacking:
+        return {}
+    rows = np.array(there + lacking, np.float64)
+    probability, right, weight = rows.T
+    return {
+        "calibration error": statistic_figure(rows, expected_calibration_error).to_dict(),
+        "mean probability": round(float(np.average(probability, weights=weight)), 4),
+        "share right": round(float(np.average(right, weights=weight)), 4),
+        "found, right": _mean([one for one in asked if one.wanted and one.outcome == "found"], FIGURES["R@1"]),
+    }
+
+
 def as_text(result: dict[str, Any]) -> str:
     """Return the tables: what is found, what strangers come to, the contenders, what it costs."""
     counts = [str(count) for count in COUNTS]
@@ -83,6 +105,7 @@ def as_text(result: dict[str, Any]) -> str:
             for count in counts:
                 cells = " | ".join(percent(ways[count][name]) for name in shown)
                 lines.append(f"| {kind} | {count} | {ways[count][names[0]]['n']} | {cells} |")
+    lines += calibration_lines(known, counts)
     title = f"R@1 / R@5, {counts[-1]} crops of every frame"
     lines += ["", f"| {title} | {' | '.join(CONTENDERS)} |", "|---|" + "---|" * len(CONTENDERS)]
     for kind, ways in known.items():
@@ -101,6 +124,19 @@ def as_text(result: dict[str, Any]) -> str:
         for count in counts:
             lines.append(f"| {kind} | {count} | {' | '.join(f'{ways[count][name]:g}' for name in costs)} |")
     return "\n".join(lines)
+
+
+def calibration_lines(kinds: dict[str, Any], counts: Sequence[str]) -> list[str]:
+    """Return the table of how far the service's probability holds; no lines where none was calibrated."""
+    rows = [
+        f"| {kind} | {count} | {row['calibration error']['n']} | {percent(row['calibration error'])} | "
+        f"{100 * row['mean probability']:.1f} | {100 * row['share right']:.1f} | {percent(row['found, right']) if row['found, right']['n'] else '-'} |"
+        for kind, ways in kinds.items()
+        for count in counts
+        if "calibration error" in (row := ways[count])
+    ]
+    head = "| probability, a third unanswerable | crops | n | error | mean | right | found: right |"
+    return ["", head, "|---|---|---|---|---|---|---|", *rows] if rows else []
 
 
 def percent(entry: dict[str, Any]) -> str:

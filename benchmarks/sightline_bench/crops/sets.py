@@ -33,12 +33,13 @@ ITEMS, DRAWN_STRANGERS = 96, 12
 
 @dataclass(frozen=True, eq=False)
 class SceneSet:
-    """Kinds of scenes, each made by number, and the catalogue `gallery` with its `labels`, picture by picture."""
+    """Kinds of scenes, each made by number, and the catalogue `gallery` with its `labels` and `categories`, picture by picture."""
 
     source: str
     gallery: Sequence[Callable[[], Frame]]
     labels: Sequence[str]
     kinds: Mapping[str, Sequence[Callable[[], Scene]]]
+    categories: Sequence[str] = ()
 
 
 def packs_set(packs: Path, scenes: int, seed: int = 0) -> SceneSet:
@@ -65,6 +66,7 @@ def packs_set(packs: Path, scenes: int, seed: int = 0) -> SceneSet:
             "grocery photographs as they are": alone,
             "strangers as they are": [partial(_alone, photo.path, "") for photo in _some(outside, scenes, seed)],
         },
+        categories=[photo.coarse for photo in gallery],
     )
 
 

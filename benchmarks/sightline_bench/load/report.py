@@ -60,13 +60,12 @@ def _rates(result: dict[str, Any]) -> str:
     head += ["partial %", "late %", "given up %", "shed %", "errors %", "degraded % (highest)"]
     head += ["holds"]
     rows = []
-    for number in range(len(result["tables"][SERVICE])):
-        for name, each in result["tables"].items():
-            row = each[number]
-            cells = [_rate(row["rate"]), NAMES[name], _rate(row["completed_per_s"]), _share(row, "good")]
-            cells += [_ms(row["ms"].get(level)) for level in ("p50", "p90", "p95", "p99", "max")]
-            cells += [_share(row, kind) for kind in ("partial", "late", "gone", "shed", "error")]
-            rows.append([*cells, _degraded(row), _holds(row)])
+    measured = [(row["rate"], name, row) for name, each in result["tables"].items() for row in each]
+    for _, name, row in sorted(measured, key=lambda one: (one[0], one[1] != SERVICE)):
+        cells = [_rate(row["rate"]), NAMES[name], _rate(row["completed_per_s"]), _share(row, "good")]
+        cells += [_ms(row["ms"].get(level)) for level in ("p50", "p90", "p95", "p99", "max")]
+        cells += [_share(row, kind) for kind in ("partial", "late", "gone", "shed", "error")]
+        rows.append([*cells, _degraded(row), _holds(row)])
     return table(head, rows)
 
 

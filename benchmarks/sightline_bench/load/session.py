@@ -21,6 +21,8 @@ SERVICE, PLAIN = "sightline", "plain"
 # A late generator gets another try, and the least late of them counts.
 TRIES = 3
 BARE_BLOCK = 200
+# Far beyond its knee there is nothing more to learn of a server, and the service takes minutes to climb back.
+BEYOND = 2.0
 PROBE_REQUESTS, MOST_PROBE_S = 1000, 20.0
 IDLE_S = 2.0
 # Six steps of the degrade ladder, at the 16 s that a step takes at most.
@@ -62,7 +64,8 @@ class Session:
         if not rates:
             searches = {target.name: self._search(target) for target in self._targets}
             rates = grid([searches[name]["per_second"] for name in searches], plan.start_rate)
-        tables, ratios, bare_ms = self._rounds(rates)
+        most = {name: BEYOND * (found["per_second"] or plan.start_rate) for name, found in searches.items()}
+        tables, ratios, bare_ms = self._rounds(rates, most)
         knees = _knees(tables, "holds")
         overloads = {}
         for target in self._targets:
@@ -98,26 +101,33 @@ class Session:
         found = knee(holds, self._plan.start_rate)
         return {"per_second": found and round(found, 1), "probes": probes}
 
-    def _rounds(self, rates: Sequence[float]) -> tuple[dict[str, Any], list[dict[str, Any]], Floats]:
-        """Ask both targets every rate in turn, with the bare index in between; returns tables, ratios, bare milliseconds."""
-        samples: dict[tuple[str, float], list[Sample]] = {(t.name, rate): [] for t in self._targets for rate in rates}
+    def _rounds(
+        self, rates: Sequence[float], most: Mapping[str, float]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], Floats]:
+        """Ask both targets every rate in turn, with the bare index in between; returns tables, ratios, bare milliseconds.
+
+        A target is not asked for more than `most` says.
+        """
+        asked = {(t.name, rate): t for rate in rates for t in self._targets if rate <= most.get(t.name, rate)}
+        samples: dict[tuple[str, float], list[Sample]] = {key: [] for key in asked}
         bare: dict[float, list[Floats]] = {rate: [] for rate in rates}
         for number in range(self._plan.rounds):
             for rate in rates:
                 self._say(f"round {number + 1} of {self._plan.rounds}: {rate:.0f} a second")
                 # Who comes first takes turns.
                 for target in self._targets[:: -1 if number % 2 else 1]:
-                    name = f"{target.name}-{rate:.1f}-{number}"
-                    samples[target.name, rate].append(
-                        self._fire(target, [Phase(rate, self._plan.seconds)], name, number)
-                    )
+                    if (target.name, rate) in asked:
+                        name = f"{target.name}-{rate:.1f}-{number}"
+                        phases = [Phase(rate, self._plan.seconds)]
+                        samples[target.name, rate].append(self._fire(target, phases, name, number))
                 bare[rate].append(self._bare.time(BARE_BLOCK))
         whole = {key: joined(parts) for key, parts in samples.items()}
         tables = {
-            target.name: [{"rate": rate, **summary(whole[target.name, rate])} for rate in rates]
+            target.name: [{"rate": rate, **summary(one)} for (name, rate), one in whole.items() if name == target.name]
             for target in self._targets
         }
-        ratios = [self._ratios(rate, whole, np.concatenate(bare[rate])[:, 0]) for rate in rates]
+        both = [rate for rate in rates if all((target.name, rate) in whole for target in self._targets)]
+        ratios = [self._ratios(rate, whole, np.concatenate(bare[rate])[:, 0]) for rate in both]
         return tables, ratios, np.concatenate([block for blocks in bare.values() for block in blocks])
 
     def _ratios(self, rate: float, whole: Mapping[tuple[str, float], Sample], bare_ms: Floats) -> dict[str, Any]:

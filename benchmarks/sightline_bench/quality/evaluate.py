@@ -16,7 +16,8 @@ from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.fusion import fusion
 from sightline_bench.quality.measure import DEPTH, Ranked, overlap, strangers, variants
 from sightline_bench.quality.outcomes import outcomes
-from sightline_bench.quality.questions import ask_everything, ask_validation
+from sightline_bench.quality.pocket import pocket
+from sightline_bench.quality.questions import Asker, ask_everything, ask_validation
 from sightline_bench.quality.rank_cost import rank_cost
 from sightline_bench.quality.routing import routing
 from sightline_bench.quality.sensitive import sensitive
@@ -59,12 +60,15 @@ def evaluate(
         everything, device.runtime, reference, device.bundle.manifest.input_size, lambda n: bar.advance(step, n)
     )
     answered = ask_service(suite, device, data, bar)
+    asker = Asker(device, embedded)
+    questions = ask_everything(suite, asker)
     figures = {
         "retrieval": variants(suite, embedded, device, answered),
         "code_overlap": overlap(suite, embedded, device),
         "strangers": strangers(suite, embedded, device),
         "decisions": outcomes(suite, embedded, device),
-        "decision": decision(ask_everything(suite, embedded, device), ask_validation(suite, embedded, device), device),
+        "decision": decision(questions, ask_validation(suite, embedded, device), device),
+        "pocket": pocket(suite, asker, questions),
         "sensitive": sensitive(suite, embedded, device),
         "routing": routing(suite, embedded, device),
         "category": category(suite, embedded, device),

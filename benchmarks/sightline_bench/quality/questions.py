@@ -31,16 +31,21 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Asker:
-    """The device's side of every question: codes as the service decodes them, gate scores as they travel."""
+    """The device's side of every question: codes as the service decodes them, gate scores as they travel.
+
+    `pocket` asks a pocket index that holds the same gallery: its items are codes, the query is none, and the nearest is first.
+    """
 
     device: Device
     embedded: dict[Path, Embedded]
+    pocket: bool = False
 
     def ask(self, queries: tuple[Photo, ...], gallery: tuple[Photo, ...], kind: str, style: str) -> Iterator[Example]:
         """Yield the evidence for the first match of every query, in the group that is the query's domain or kind."""
         vectors = np.stack([self.embedded[photo.path].int8 for photo in queries])
         held = np.stack([self.embedded[photo.path].int8 for photo in gallery])
-        decoded, heads = sent(vectors, self.device), self.device.heads
+        decoded, heads = vectors if self.pocket else sent(vectors, self.device), self.device.heads
+        held = sent(held, self.device) if self.pocket else held
         cosines = decoded @ held.T
         best = np.argsort(-cosines, axis=1, kind="stable")[:, :FETCHED]
         gates = np.round(255 * np.clip(self.device.gate.scores(vectors), 0, 1)) / 255
@@ -49,7 +54,7 @@ class Asker:
         for place, photo in enumerate(queries):
             near = [gallery[row] for row in best[place].tolist()]
             found, categories = cosines[place, best[place]].tolist(), [one.coarse for one in near]
-            first = first_place(found, categories, probabilities[place], labels)
+            first = 0 if self.pocket else first_place(found, categories, probabilities[place], labels)
             evidence = weigh(
                 found,
                 categories,
@@ -79,9 +84,8 @@ def shows(photo: Photo) -> str:
     return f"{photo.domain}/{photo.fine}"
 
 
-def ask_everything(suite: Suite, embedded: dict[Path, Embedded], device: Device) -> list[Example]:
-    """Return every question's evidence."""
-    asker = Asker(device, embedded)
+def ask_everything(suite: Suite, asker: Asker) -> list[Example]:
+    """Return every question's evidence, in the same order whoever asks."""
     found: list[Example] = []
     for task in suite.tasks:
         if task.label != "fine":

@@ -39,7 +39,7 @@ def as_text(result: dict[str, Any]) -> str:
     for group, row in result["decisions"].items():
         cells = " | ".join(percent(row[name]) for name in outcomes)
         lines.append(f"| {group} | {row[outcomes[0]]['n']} | {cells} |")
-    lines += decision_lines(result["decision"])
+    lines += [*decision_lines(result["decision"]), *pocket_lines(result["pocket"])]
     lines += [*sensitive_lines(result["sensitive"]), *routing_lines(result["routing"])]
     return "\n".join(
         [
@@ -121,6 +121,17 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         for way, row in ways.items():
             means = f"{100 * row['mean probability']:.1f} | {100 * row['right']:.1f}"
             lines.append(f"| {rows} | {row['error']['n']} | {way} | {percent(row['error'])} | {means} |")
+    return lines
+
+
+def pocket_lines(result: dict[str, Any]) -> list[str]:
+    """Return the table of what the pocket says, and how often the service then says another thing."""
+    columns = list(next(iter(next(iter(result.values())).values())))
+    lines = ["", f"| the pocket says | n | by | {' | '.join(columns)} |", "|---|---|---|" + "---|" * len(columns)]
+    for rows, ways in result.items():
+        for way, row in ways.items():
+            cells = " | ".join(percent(row[name]) if row[name]["n"] else "-" for name in columns)
+            lines.append(f"| {rows} | {row[columns[0]]['n']} | {way} | {cells} |")
     return lines
 
 
