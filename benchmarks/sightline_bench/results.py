@@ -27,6 +27,8 @@ from sightline_shared.errors import InputError
 SCHEMA = 1
 MAX_BYTES = 256 * 2**20
 PARTS = ("benchmark", "scenario", "machine", "samples")
+# Of a longer series every k-th is kept, so that a file stays small and p99 can be told.
+MOST_SAMPLES = 2000
 # Digits of a raw measurement: more than a clock is good for.
 DIGITS = 6
 
@@ -59,7 +61,7 @@ class Run:
             "load_after": machine.load(),
             "seconds": round(time.perf_counter() - self._start, 1),
             **figures,
-            "samples": {name: [_short(value) for value in values] for name, values in (samples or {}).items()},
+            "samples": {name: thinned(values) for name, values in (samples or {}).items()},
         }
 
 
@@ -105,6 +107,11 @@ def estimates(figures: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any
     for key, value in figures.items():
         if key != "samples":
             yield from estimates(value, f"{name} > {key}" if name else str(key))
+
+
+def thinned(values: Sequence[float]) -> list[float]:
+    """Return every k-th measurement, at most MOST_SAMPLES."""
+    return [_short(value) for value in values[:: -(-len(values) // MOST_SAMPLES) or 1]]
 
 
 def _short(value: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from sightline_bench.commands import compare as command
 from sightline_bench.compare import compare, unlike
-from sightline_bench.results import MAX_BYTES, Run, estimates, read, write
+from sightline_bench.results import MAX_BYTES, MOST_SAMPLES, Run, estimates, read, thinned, write
 from sightline_bench.stats import block_interval, enough_for
 from sightline_shared.errors import InputError
 
@@ -30,6 +30,12 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read(tmp_path / "a.json") == json.loads(json.dumps(made))
     assert made["machine"]["cores"] and made["samples"]["embed ms"][0] == pytest.approx(TIMES[0], rel=0.2)
     assert [name for name, _ in estimates(made)] == ["retrieval > grocery > R@1"]
+
+
+def test_of_a_long_series_every_kth_is_kept() -> None:
+    assert thinned(list(range(MOST_SAMPLES))) == list(range(MOST_SAMPLES)) and thinned([]) == []
+    kept = thinned(list(range(2 * MOST_SAMPLES + 1)))
+    assert kept == list(range(0, 2 * MOST_SAMPLES + 1, 3))
 
 
 def test_what_became_slower_is_told_from_what_did_not() -> None:

@@ -1,6 +1,7 @@
 """`bench load` in parts: arrivals are Poisson, answers count as what they are, knees and recoveries are found."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import msgpack
 import numpy as np
@@ -13,6 +14,7 @@ from sightline_bench.load.outcome import Outcome, Reply, judged, read_sightline
 from sightline_bench.load.sample import LATE_MS, Sample, histogram, joined, summary
 from sightline_bench.load.schedule import Phase, poisson
 from sightline_cloud.pressure import Level
+from sightline_cloud.search import versions
 from sightline_shared.errors import RateLimited, ServiceBusy, ShardsMissing
 from sightline_shared.protocol import Answer, Decision, Match, pack_answer
 
@@ -88,10 +90,13 @@ def test_every_answer_counts_as_what_it_is(status: int, body: bytes, seconds: fl
     assert outcomes_of((status, body, seconds))[0] == [expected]
 
 
-def test_the_degrade_level_is_read_from_the_answer() -> None:
-    bodies = [answer_bytes(versions={"degraded": name}) for name in ("half_fan_out", "a step to come")]
-    _, levels = outcomes_of(*((200, body, 0.1) for body in (answer_bytes(), *bodies)))
-    assert levels == [0, Level.HALF_FAN_OUT, 1]
+def test_the_degrade_level_is_read_as_the_service_writes_it() -> None:
+    live = SimpleNamespace(bundle=SimpleNamespace(label="tiny 1"), indexes=SimpleNamespace(seq=1))
+    engine = SimpleNamespace(policy=SimpleNamespace(version="1"))
+    said = [versions(SimpleNamespace(live=live, engine=engine, level=level)) for level in Level]
+    bodies = [answer_bytes(versions=one) for one in (*said, {"degraded": "99"}, {"degraded": "a step to come"})]
+    _, levels = outcomes_of(*((200, body, 0.1) for body in bodies))
+    assert levels == [*Level, 1, 1]
 
 
 def test_what_is_sensitive_is_told_apart() -> None:

@@ -54,7 +54,7 @@ def read_sightline(body: bytes, request_id: bytes) -> Reply:
     if answer.request_id != request_id:
         raise AnswerMalformed(f"answer: expected request id {request_id.hex()}, got {answer.request_id.hex()}.")
     ids = tuple(match.id for match in answer.matches)
-    level = _level(answer.versions.get("degraded", Level.FULL.name))
+    level = _level(answer.versions.get("degraded", "0"))
     return Reply(ids, answer.partial, level, answer.decision)
 
 
@@ -104,5 +104,5 @@ def _code(body: bytes) -> str:
 
 
 def _level(step: str) -> int:
-    """Return the number of a step of the degrade ladder by its name; one that this version does not know is the first."""
-    return Level.__members__.get(step.upper(), Level(1))
+    """Return the step of the degrade ladder that an answer names; one that this version does not know is the first."""
+    return int(step) if step.isascii() and step.isdecimal() and int(step) < len(Level) else int(Level.NO_EXTRAS)
