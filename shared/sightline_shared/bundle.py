@@ -124,7 +124,7 @@ def open_bundle(directory: str | Path) -> Bundle:
         raise BundleCorrupt(f"bundle {root}: expected only the manifest's files, got also {sorted(extra)}.")
     files: dict[str, bytes] = {}
     for name, entry in manifest.files.items():
-        files[name] = _read_capped(root / name, entry.size_bytes)
+        files[name] = read_capped(root / name, entry.size_bytes)
         if FileEntry.of(files[name]) != entry:
             raise BundleCorrupt(
                 f"bundle {root}: expected {name} of {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}..., "
@@ -161,13 +161,13 @@ def _read_manifest(root: Path) -> tuple[Manifest, str]:
     path = root / MANIFEST
     if not path.is_file():
         raise BundleNotFound(f"expected a bundle at {root}, got no {MANIFEST} there.")
-    data = _read_capped(path, 1024 * 1024)
+    data = read_capped(path, 1024 * 1024)
     return Manifest.from_bytes(data), hashlib.sha256(data).hexdigest()
 
 
 def _problem(directory: Path, name: str, entry: FileEntry) -> str | None:
     try:
-        data = _read_capped(directory / name, entry.size_bytes)
+        data = read_capped(directory / name, entry.size_bytes)
     except BundleCorrupt as error:
         return error.message
     got = FileEntry.of(data)
@@ -176,10 +176,10 @@ def _problem(directory: Path, name: str, entry: FileEntry) -> str | None:
     return None if got == entry else f"expected SHA-256 {entry.sha256}, got {got.sha256}"
 
 
-def _read_capped(path: Path, size_bytes: int) -> bytes:
-    """Read at most `size_bytes` + 1 bytes: a file that grew is caught without being read whole."""
+def read_capped(path: Path, size_bytes: int, what: str = "bundle file") -> bytes:
+    """Read at most `size_bytes` + 1 bytes: a file that grew is caught without being read whole. Raises BundleCorrupt."""
     try:
         with open(path, "rb") as file:
             return file.read(size_bytes + 1)
     except OSError as error:
-        raise BundleCorrupt(f"bundle file {path}: expected a readable file, got '{error.strerror}'.") from error
+        raise BundleCorrupt(f"{what} {path}: expected a readable file, got '{error.strerror}'.") from error

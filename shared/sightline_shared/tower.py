@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline_shared.bundle import read_capped
 from sightline_shared.codec import MAX_DIM
 from sightline_shared.errors import BundleCorrupt, BundleNotFound, BundleUnsupported, InputError
 from sightline_shared.manifest import FileEntry
@@ -28,6 +29,7 @@ from sightline_shared.wordpiece import WordPiece
 FORMAT = 1
 MANIFEST = "tower.json"
 ENCODER, VOCABULARY, PROJECTION = "encoder.onnx", "vocabulary.txt", "projection.bin"
+FILE = "text tower file"
 # What a file may take: an encoder of 60 million float32 parameters, any vocabulary, and the largest projection.
 MAX_BYTES = {ENCODER: 256 * 1024 * 1024, VOCABULARY: 8 * 1024 * 1024, PROJECTION: 64 * 1024 * 1024}
 MAX_MANIFEST_BYTES = 64 * 1024
@@ -131,13 +133,13 @@ def open_tower(directory: Path) -> TowerFiles:
             f"expected a text tower at {directory}, got no {MANIFEST} there.",
             hint="'sightline export text' makes one.",
         )
-    fields = _manifest(_read(directory / MANIFEST, MAX_MANIFEST_BYTES))
+    fields = _manifest(read_capped(directory / MANIFEST, MAX_MANIFEST_BYTES, FILE))
     files = {}
     for name, most in MAX_BYTES.items():
         entry = fields["files"][name]
         if not isinstance(entry.size_bytes, int) or not 0 <= entry.size_bytes <= most:
             raise _corrupt(f"{name} of at most {most} bytes", entry.size_bytes)
-        files[name] = _read(directory / name, entry.size_bytes)
+        files[name] = read_capped(directory / name, entry.size_bytes, FILE)
         if FileEntry.of(files[name]) != entry:
             raise _corrupt(f"{name} to hash to {str(entry.sha256)[:12]}...", FileEntry.of(files[name]).sha256[:12])
     return TowerFiles(
@@ -171,15 +173,6 @@ def _manifest(data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleCorrupt(f"{MANIFEST}: expected the tower's fields, got {error!r:.200}.") from error
     return dict(fields)
-
-
-def _read(path: Path, size_bytes: int) -> bytes:
-    """Read at most `size_bytes` + 1 bytes: a file that grew is caught without being read whole."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(size_bytes + 1)
-    except OSError as error:
-        raise BundleCorrupt(f"{path}: expected a readable file, got '{error.strerror}'.") from error
 
 
 def _corrupt(expected: str, got: object) -> BundleCorrupt:
