@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from sightline_bench.netsim.acks import Acknowledgements
 from sightline_bench.netsim.clock import Timer
 from sightline_bench.netsim.radio import Direction
 from sightline_bench.netsim.stack import SYN_BYTES, Session, Stack
@@ -14,7 +16,7 @@ BACK = {Direction.UP: Direction.DOWN, Direction.DOWN: Direction.UP}
 
 
 class Connection:
-    """Two streams over a wire; an acknowledgement rides on a packet that goes the same way at that instant, else goes alone.
+    """Two streams over a wire; an acknowledgement rides on a packet that goes the same way, or goes alone (acks.py).
 
     A warm connection knows the round trip `srtt_ns` already.
     """
@@ -22,7 +24,13 @@ class Connection:
     def __init__(self, wire: Wire, stack: Stack, session: Session, srtt_ns: int) -> None:
         self.wire, self.stack, self.session = wire, stack, session
         self.used = session is Session.WARM
-        self._acks: dict[Direction, list[Act]] = {direction: [] for direction in Direction}
+        # By the way that they go, which is the other one than that of the packets.
+        self._acks = {
+            direction: Acknowledgements(
+                wire.time, stack.framing, partial(self._alone, direction), converses=session is Session.WARM
+            )
+            for direction in Direction
+        }
         self._timer: Timer | None = None
         self._open = self.used or stack.framing.probes  # QUIC sends its first message at once
         self.streams = {
@@ -63,11 +71,14 @@ class Connection:
         self._timer = time.after(timer_ns, lambda: self._syn(time.now_ns, later_ns, opened))
 
     def _transmit(self, direction: Direction) -> Callable[[int, Act], None]:
+        acks = self._acks[direction]
+
         def transmit(size_bytes: int, arrive: Act) -> None:
-            acks, self._acks[direction] = self._acks[direction], []
+            acks.answers()
+            ack = acks.take()
 
             def arrived() -> None:
-                for ack in acks:
+                if ack:
                     ack()
                 arrive()
 
@@ -75,20 +86,10 @@ class Connection:
 
         return transmit
 
-    def _acknowledge(self, direction: Direction) -> Callable[[Act], None]:
-        def acknowledge(ack: Act) -> None:
-            self._acks[direction].append(ack)
-            # After what is done at this very instant: an answer that is written now carries it.
-            self.wire.time.after(0, lambda: self._alone(direction))
-
-        return acknowledge
+    def _acknowledge(self, direction: Direction) -> Callable[[Act, int, bool], None]:
+        return lambda ack, size_bytes, in_order: self._acks[direction].note(ack, size_bytes, in_order=in_order)
 
     def _alone(self, direction: Direction) -> None:
-        acks, self._acks[direction] = self._acks[direction], []
-
-        def arrived() -> None:
-            for ack in acks:
-                ack()
-
-        if acks:
-            self.wire.send(direction, self.stack.framing.ack_bytes, arrived)
+        ack = self._acks[direction].take()
+        if ack:
+            self.wire.send(direction, self.stack.framing.ack_bytes, ack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from sightline_bench.netsim.clock import MS_NS
 from sightline_bench.netsim.connection import Connection
@@ -72,24 +73,34 @@ class Exchange:
         self._end("connect")
         handshake = self._handshake
         if handshake is None:
-            self._ask(0)
+            self._begin("uplink")
         elif self._connection.session is Session.RESUMED_EARLY:
-            self._ask(self._connection.stack.hello_bytes(handshake))
+            self._begin("uplink")
+            self._hello(handshake, lambda: self._finish(handshake))
         else:
             self._begin("tls")
-            self._send(Direction.UP, self._connection.stack.hello_bytes(handshake), lambda: self._greeted(handshake))
+            self._hello(handshake, lambda: self._secured(handshake))
+            return
+        self._ask()
 
-    def _greeted(self, handshake: Handshake) -> None:
-        self._send(Direction.DOWN, handshake.server_bytes, lambda: self._secured(handshake))
+    def _hello(self, handshake: Handshake, greeted: Act) -> None:
+        hello_bytes = self._connection.stack.hello_bytes(handshake)
+        self._send(Direction.UP, hello_bytes, lambda: self._send(Direction.DOWN, handshake.server_bytes, greeted))
 
     def _secured(self, handshake: Handshake) -> None:
         self._end("tls")
-        self._ask(handshake.finished_bytes)
-
-    def _ask(self, before_bytes: int) -> None:
-        size = self._connection.stack.message_bytes(self._payload.up_bytes, down=False, first=self._first)
         self._begin("uplink")
-        self._send(Direction.UP, before_bytes + size, self._asked)
+        self._finish(handshake)
+        self._ask()
+
+    def _finish(self, handshake: Handshake) -> None:
+        """Nobody waits for the tickets."""
+        tickets = partial(self._send, Direction.DOWN, handshake.tickets_bytes, lambda: None)
+        self._send(Direction.UP, handshake.finished_bytes, tickets)
+
+    def _ask(self) -> None:
+        size = self._connection.stack.message_bytes(self._payload.up_bytes, down=False, first=self._first)
+        self._send(Direction.UP, size, self._asked)
 
     def _asked(self) -> None:
         self._end("uplink")
@@ -103,9 +114,6 @@ class Exchange:
     def _answer(self) -> None:
         self._end("server")
         size = self._connection.stack.message_bytes(self._payload.down_bytes, down=True, first=self._first)
-        if self._handshake:
-            early = self._connection.session is Session.RESUMED_EARLY
-            size += self._handshake.tickets_bytes + (self._handshake.server_bytes if early else 0)
         self._begin("downlink")
         self._send(Direction.DOWN, size, self._answered)
 

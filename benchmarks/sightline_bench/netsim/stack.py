@@ -27,30 +27,52 @@ class Session(enum.Enum):
 
 @dataclass(frozen=True)
 class Framing:
-    """A transport's packets in bytes; `probes`: a timeout sends one packet more (QUIC), where TCP begins again with one."""
+    """A transport's packets in bytes; `probes`: a timeout sends one packet more (QUIC), where TCP begins again with one.
+
+    An acknowledgement waits for at most `ack_delay_ns`; the first `quick_acks` do not, while the receiver only listens.
+    """
 
     mss_bytes: int
     header_bytes: int
     ack_bytes: int
     least_timer_ns: int
     probes: bool
+    ack_delay_ns: int
+    quick_acks: int
 
     @property
     def packet_bytes(self) -> int:
         return self.mss_bytes + self.header_bytes
 
 
-# 20 IP, 20 TCP, 12 timestamps. Linux adds at least 200 ms to the smoothed round trip (RFC 6298 would have a second in all).
-TCP = Framing(mss_bytes=1448, header_bytes=52, ack_bytes=52, least_timer_ns=200_000_000, probes=False)
+# 20 IP, 20 TCP, 12 timestamps. Linux adds at least 200 ms to the smoothed round trip (RFC 6298 would have a second in all); it
+# acknowledges after TCP_ATO_MIN of 40 ms, or at once TCP_MAX_QUICKACKS times.
+TCP = Framing(
+    mss_bytes=1448,
+    header_bytes=52,
+    ack_bytes=52,
+    least_timer_ns=200_000_000,
+    probes=False,
+    ack_delay_ns=40_000_000,
+    quick_acks=16,
+)
 # 20 IP, 8 UDP, 1 + 8 + 2 short header, 8 STREAM frame, 16 tag; an ACK frame of 6 instead of the STREAM frame. RFC 9002:
 # the probe timeout is the smoothed round trip, four deviations or 1 ms, and max_ack_delay of 25 ms.
-QUIC = Framing(mss_bytes=1165, header_bytes=63, ack_bytes=61, least_timer_ns=26_000_000, probes=True)
+QUIC = Framing(
+    mss_bytes=1165,
+    header_bytes=63,
+    ack_bytes=61,
+    least_timer_ns=26_000_000,
+    probes=True,
+    ack_delay_ns=25_000_000,
+    quick_acks=0,
+)
 SYN_BYTES = 60
 
 
 @dataclass(frozen=True)
 class Handshake:
-    """TLS 1.3's messages in bytes; `tickets_bytes` come down before the first answer."""
+    """TLS 1.3's messages in bytes; `tickets_bytes` come down once Finished is there."""
 
     hello_bytes: int
     server_bytes: int

@@ -4,14 +4,14 @@ Both transports share it; `Framing` says what differs. What it does, by the RFCs
 
 - an initial window of 10 packets (6928), slow start by the packets acknowledged while the window is used (5681), then
   CUBIC's Reno-friendly growth of 0.53 packets a round trip, and 0.7 of the window after a loss (9438, section 4.3);
-- every packet is acknowledged at once and selectively, on a packet that goes back anyway or on one of its own;
+- packets are acknowledged selectively, on a packet that goes back anyway or on one of its own; when, says acks.py;
 - a packet is lost when one sent three later, or 9/8 of a round trip later, was acknowledged (9002, 8985);
 - the retransmission timer of 6298 with the framing's least addition, doubled each time, 60 s at most; when it fires TCP begins
   again with one packet, QUIC sends the oldest once more; what TCP gave up is restored when a packet from before the timeout is
   acknowledged after it (3522, with timestamps): a radio that woke up slowly is no congestion;
 - after idling for longer than that timer the window is the initial one again (5681, section 4.1).
 
-Left out: delayed acknowledgements, pacing, HyStart, cubic growth beyond the Reno-friendly region, tail loss probes of TCP,
+Left out: pacing, HyStart, cubic growth beyond the Reno-friendly region, tail loss probes of TCP,
 receive windows, ECN.
 """
 
@@ -52,7 +52,8 @@ class Ack:
 
 
 class Stream:
-    """Carries bytes one way. `transmit(size_bytes, arrive)` puts a packet on its way, `acknowledge(ack)` one back.
+    """Carries bytes one way. `transmit(size_bytes, arrive)` puts a packet on its way, `acknowledge(ack, size_bytes, in_order)`
+    hears of every segment that arrived.
 
     `srtt_ns` is the round trip that the connection knows already, None for none.
     """
@@ -62,7 +63,7 @@ class Stream:
         time: VirtualTime,
         framing: Framing,
         transmit: Callable[[int, Act], None],
-        acknowledge: Callable[[Act], None],
+        acknowledge: Callable[[Act, int, bool], None],
         srtt_ns: int | None = None,
     ) -> None:
         self._time, self._framing, self._transmit, self._acknowledge = time, framing, transmit, acknowledge
@@ -136,6 +137,7 @@ class Stream:
 
     def _arrived(self, flight: Flight) -> None:
         """The receiver's end: note a segment, tell what is whole now, acknowledge."""
+        in_order = flight.segment == self._through and not self._beyond
         if flight.segment >= self._through:
             self._beyond.add(flight.segment)
         while self._through in self._beyond:
@@ -144,7 +146,7 @@ class Stream:
             self._through += 1
         ack = Ack(flight, self._through, frozenset(self._beyond))
         # Asked for first, so that an answer which is written now carries it.
-        self._acknowledge(lambda: self._acked(ack))
+        self._acknowledge(lambda: self._acked(ack), self._segments[flight.segment], in_order)
         due = [act for upto, act in self._waiting if upto <= self._received]
         self._waiting = [(upto, act) for upto, act in self._waiting if upto > self._received]
         for act in due:

@@ -44,21 +44,24 @@ def test_a_small_query_takes_one_round_trip_and_its_bytes_over_the_rate() -> Non
     assert (counts[DOWN].packets, counts[DOWN].size_bytes) == (1, 600 + HEAD_DOWN + 52)
 
 
-def test_a_server_that_thinks_adds_its_time_and_acknowledges_first() -> None:
+@pytest.mark.parametrize(("thinks_ms", "packets"), [(7, 1), (41, 2)])
+def test_a_server_that_thinks_adds_its_time_and_acknowledges_with_its_answer_or_after_40_ms(
+    thinks_ms: int, packets: int
+) -> None:
     phone = Phone()
-    found = phone.ask(phone.connect(), 96, 600, server=lambda now_ns: 7 * MS_NS)
-    assert found.server_ns == 7 * MS_NS
+    found = phone.ask(phone.connect(), 96, 600, server=lambda now_ns: thinks_ms * MS_NS)
+    assert found.server_ns == thinks_ms * MS_NS
     assert found.downlink_ns == 20 * MS_NS + wire_ns(600 + HEAD_DOWN + 52)
-    assert phone.wire.counts[DOWN].packets == 2
+    assert phone.wire.counts[DOWN].packets == packets
 
 
 def test_slow_start_takes_a_second_round_trip_for_40_kb() -> None:
-    # 27 whole segments and one of 904 bytes: ten at once, and two for each acknowledgement of the first nine.
+    # 27 whole segments and one of 904 bytes: ten at once, and four for each acknowledgement of two of them.
     phone = Phone(down_mbit=120, up_mbit=12)
     found = phone.ask(phone.connect(), 96, 40_000 - HEAD_DOWN)
     packet_ns = wire_ns(1500, 120)  # 0.1 ms
-    first_acknowledged_ns = 20 * MS_NS + packet_ns + wire_ns(52) + 20 * MS_NS
-    # From then on the link is never idle: pairs come faster than it sends them.
+    first_acknowledged_ns = 20 * MS_NS + 2 * packet_ns + wire_ns(52) + 20 * MS_NS
+    # From then on the link is never idle: four packets take 0.4 ms, and the next acknowledgement comes after 0.2.
     assert found.downlink_ns == first_acknowledged_ns + 20 * MS_NS + 17 * packet_ns + wire_ns(904 + 52, 120)
 
 
@@ -69,7 +72,7 @@ def test_ten_packets_need_no_second_round_trip_and_eleven_do() -> None:
         for phone, packets in zip(whole, (10, 11), strict=True)
     )
     assert ten == 20 * MS_NS + 10 * wire_ns(1500, 1200)
-    assert eleven == 20 * MS_NS + wire_ns(1500, 1200) + wire_ns(52) + 40 * MS_NS + wire_ns(1500, 1200)
+    assert eleven == 20 * MS_NS + 2 * wire_ns(1500, 1200) + wire_ns(52) + 40 * MS_NS + wire_ns(1500, 1200)
 
 
 def test_a_slow_link_is_kept_busy_from_the_first_packet_on() -> None:
@@ -105,12 +108,14 @@ def test_a_cold_start_by_hand() -> None:
     phone = Phone()
     found = phone.ask(phone.connect("http1", Session.COLD), 96, 600)
     assert found.connect_ns == 40 * MS_NS + 2 * wire_ns(60)
-    # The handshake's last acknowledgement goes first, alone. Hello of 517; then 2,272 in two packets, the first acknowledged on its own while the second still comes.
+    # Hello of 517; then 2,272 in two packets, the first acknowledged on its own while the second still comes.
     assert found.tls_ns == 40 * MS_NS + wire_ns(517 + 52) + wire_ns(1500) + wire_ns(2272 - 1448 + 52)
-    assert found.queue_ns == wire_ns(52)
-    # The acknowledgement of the first packet is gone when Finished and the query go, in one flight, with 22 bytes for its record.
-    assert found.uplink_ns == 20 * MS_NS + wire_ns(80 + 96 + HEAD_UP + 22 + 52)
-    assert found.downlink_ns == 20 * MS_NS + wire_ns(510 + 600 + HEAD_DOWN + 22 + 52)
+    # Finished in a packet of its own, then the query, with 22 bytes for its record.
+    query_ns = wire_ns(96 + HEAD_UP + 22 + 52)
+    assert found.uplink_ns == 20 * MS_NS + wire_ns(80 + 52) + query_ns
+    assert found.downlink_ns == 20 * MS_NS + wire_ns(600 + HEAD_DOWN + 22 + 52)
+    # Hello waits for the last acknowledgement of TCP's handshake, the answer for the tickets, which left when Finished came.
+    assert found.queue_ns == wire_ns(52) + wire_ns(510 + 52) - query_ns
 
 
 def test_a_second_query_finds_the_connection_open() -> None:
