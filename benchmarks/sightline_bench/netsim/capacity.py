@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 from sightline_bench.netsim.clock import MS_NS, SECOND_NS
@@ -22,6 +22,10 @@ class Capacity(Protocol):
         """Return when the last byte of a packet has passed that could begin at `ready_ns`, never earlier than the last packet."""
         ...
 
+    def bits_until(self, when_ns: int) -> int:
+        """Return how many bits may pass from 0 until then."""
+        ...
+
 
 class ConstantRate:
     """So many bits a second, always."""
@@ -36,6 +40,9 @@ class ConstantRate:
         self._free_ns = max(ready_ns, self._free_ns) + _divided_up(8 * size_bytes * SECOND_NS, self._bits_per_s)
         return self._free_ns
 
+    def bits_until(self, when_ns: int) -> int:
+        return self._bits_per_s * when_ns // SECOND_NS
+
 
 class SteppedRate:
     """A rate for each step of time, over and over; steps of rate 0 are outages."""
@@ -44,20 +51,30 @@ class SteppedRate:
         if step_ns < MS_NS or min(bits_per_s, default=-1) < 0 or not any(bits_per_s):
             raise ConfigInvalid("rates: expected steps of 1 ms or more, none below 0 bit/s and one above it.")
         self._rates, self._step_ns = bits_per_s, step_ns
+        # What has passed at the beginning of each step, in bits a second times nanoseconds; the last is a whole round.
+        self._sums = [0, *accumulate(rate * step_ns for rate in bits_per_s)]
         self._free_ns = 0
 
     def serve(self, ready_ns: int, size_bytes: int) -> int:
-        now_ns, left = max(ready_ns, self._free_ns), 8 * size_bytes * SECOND_NS
-        while True:
-            step = now_ns // self._step_ns
-            ends_ns = (step + 1) * self._step_ns
-            rate = self._rates[step % len(self._rates)]
-            fits = rate * (ends_ns - now_ns)
-            if left <= fits:
-                self._free_ns = now_ns + _divided_up(left, rate) if left else now_ns
-                return self._free_ns
-            left -= fits
-            now_ns = ends_ns
+        begins_ns = max(ready_ns, self._free_ns)
+        self._free_ns = max(begins_ns, self._passed_ns(self._sum(begins_ns) + 8 * size_bytes * SECOND_NS))
+        return self._free_ns
+
+    def bits_until(self, when_ns: int) -> int:
+        return self._sum(when_ns) // SECOND_NS
+
+    def _sum(self, when_ns: int) -> int:
+        """Return what has passed until then."""
+        steps, within_ns = divmod(when_ns, self._step_ns)
+        rounds, step = divmod(steps, len(self._rates))
+        return rounds * self._sums[-1] + self._sums[step] + self._rates[step] * within_ns
+
+    def _passed_ns(self, wanted: int) -> int:
+        """Return when so much has passed; `wanted` is above 0."""
+        rounds, rest = divmod(wanted - 1, self._sums[-1])
+        step = bisect_right(self._sums, rest) - 1
+        within_ns = _divided_up(rest + 1 - self._sums[step], self._rates[step])
+        return (rounds * len(self._rates) + step) * self._step_ns + within_ns
 
 
 class Opportunities:
@@ -84,6 +101,9 @@ class Opportunities:
         rounds, within = divmod(self._at, len(self._times_ns))
         return rounds * self._round_ns + self._times_ns[within]
 
+    def bits_until(self, when_ns: int) -> int:
+        return 8 * OPPORTUNITY_BYTES * self._earliest(when_ns)
+
     def _earliest(self, ready_ns: int) -> int:
         """Return the number of the first opportunity at `ready_ns` or later, counted through all rounds."""
         rounds, within_ns = divmod(ready_ns, self._round_ns)
@@ -106,6 +126,16 @@ class Stalled:
             ready_ns = self._end_ns
         passed_ns = self._inner.serve(ready_ns, size_bytes)
         return passed_ns if passed_ns < self._begin_ns else max(passed_ns, self._end_ns)
+
+    def bits_until(self, when_ns: int) -> int:
+        stalled_ns = min(max(when_ns, self._begin_ns), self._end_ns)
+        return (
+            self._inner.bits_until(when_ns)
+            - self._inner.bits_until(stalled_ns)
+            + self._inner.bits_until(self._begin_ns)
+            if when_ns > self._begin_ns
+            else self._inner.bits_until(when_ns)
+        )
 
 
 def _divided_up(number: int, by: int) -> int:

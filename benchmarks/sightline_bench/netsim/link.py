@@ -11,14 +11,11 @@ from collections import deque
 from dataclasses import dataclass
 
 from sightline_bench.netsim.capacity import Capacity
+from sightline_bench.netsim.jitter import NO_JITTER, Jitter, JitterState
 from sightline_bench.netsim.loss import GilbertElliott, LossState
 from sightline_shared.errors import ConfigInvalid, InputError
 
 LARGEST_PACKET_BYTES = 1500
-# Beyond so many means of jitter a packet is not late but lost, which is another model's business.
-MOST_JITTER = 10
-# A subframe of LTE: what is sent within it is scheduled, and repeated, together.
-BURST_NS = 1_000_000
 
 
 class Dropped(enum.Enum):
@@ -47,8 +44,8 @@ class Limit:
 class Link:
     """A drop-tail queue before a capacity, then the time of flight; every connection of a direction shares it.
 
-    `jitter_ns` is the mean of an exponential delay on top of `propagation_ns`, drawn anew once nothing has passed for a
-    millisecond: packets of one burst are late together, and none ever overtakes. A packet that is lost has used its capacity: it was lost in the air.
+    `jitter` comes on top of `propagation_ns`, and none ever overtakes. A packet that is lost has used its capacity: it was
+    lost in the air.
     """
 
     def __init__(
@@ -56,22 +53,21 @@ class Link:
         capacity: Capacity,
         *,
         propagation_ns: int = 0,
-        jitter_ns: int = 0,
+        jitter: Jitter = NO_JITTER,
         limit: Limit = Limit(),
         loss: GilbertElliott | None = None,
         seed: str = "",
     ) -> None:
-        if propagation_ns < 0 or jitter_ns < 0:
-            raise ConfigInvalid(f"link: expected no negative delays, got {propagation_ns} and {jitter_ns} ns.")
+        if propagation_ns < 0:
+            raise ConfigInvalid(f"link: expected no negative delay, got {propagation_ns} ns.")
         self._capacity, self._limit = capacity, limit
-        self._propagation_ns, self._jitter_ns = propagation_ns, jitter_ns
+        self._propagation_ns = propagation_ns
         # One generator each, so that a link with jitter loses the same packets as one without.
-        self._jitter = random.Random(f"{seed}/jitter")
+        self._jitter = JitterState(jitter, random.Random(f"{seed}/jitter"))
         self._loss = LossState(loss, random.Random(f"{seed}/loss")) if loss else None
         self._waiting: deque[tuple[int, int]] = deque()
         self._waiting_bytes = 0
         self._offered_ns = self._passed_ns = self._arrives_ns = 0
-        self._late_ns = self._drawn_ns()
 
     def offer(self, now_ns: int, size_bytes: int) -> int | Dropped:
         """Return when a packet of `size_bytes` (headers included) arrives at the other end, in ns, or why it does not.
@@ -81,14 +77,13 @@ class Link:
         self._forget(now_ns)
         if self._full(size_bytes):
             return Dropped.QUEUE_FULL
-        if now_ns > self._passed_ns + BURST_NS:
-            self._late_ns = self._drawn_ns()
+        late_ns = self._jitter.late_ns(now_ns - self._passed_ns)
         self._passed_ns = self._capacity.serve(now_ns, size_bytes)
         self._waiting.append((self._passed_ns, size_bytes))
         self._waiting_bytes += size_bytes
         if self._loss and self._loss.loses():
             return Dropped.LOST
-        self._arrives_ns = max(self._arrives_ns, self._passed_ns + self._propagation_ns + self._late_ns)
+        self._arrives_ns = max(self._arrives_ns, self._passed_ns + self._propagation_ns + late_ns)
         return self._arrives_ns
 
     def backlog_ns(self, now_ns: int) -> int:
@@ -107,8 +102,3 @@ class Link:
         most_bytes, most_packets = self._limit.size_bytes, self._limit.packets
         too_many_bytes = most_bytes is not None and self._waiting_bytes + size_bytes > most_bytes
         return too_many_bytes or (most_packets is not None and len(self._waiting) >= most_packets)
-
-    def _drawn_ns(self) -> int:
-        if not self._jitter_ns:
-            return 0
-        return min(MOST_JITTER * self._jitter_ns, round(self._jitter.expovariate(1.0) * self._jitter_ns))

@@ -15,6 +15,7 @@ from pathlib import Path
 from sightline_bench.netsim.capacity import MBIT, Capacity, ConstantRate
 from sightline_bench.netsim.cell import Cell
 from sightline_bench.netsim.clock import MS_NS
+from sightline_bench.netsim.jitter import Jitter
 from sightline_bench.netsim.link import Limit, Link
 from sightline_bench.netsim.loss import GilbertElliott
 from sightline_bench.netsim.radio import Direction, RadioModel
@@ -37,7 +38,10 @@ Source = float | TraceShape
 
 @dataclass(frozen=True)
 class Profile:
-    """A network: `up` and `down` are megabits a second or the shape of a trace; `jitter_ms` is the mean in each direction."""
+    """A network: `up` and `down` are megabits a second or the shape of a trace.
+
+    `jitter_ms` is the mean delay in each direction, `spike_ms` the mean of the `spike_share` of the delays instead.
+    """
 
     name: str
     title: str
@@ -50,6 +54,12 @@ class Profile:
     loss: GilbertElliott | None
     radio_name: str
     radio: RadioModel
+    spike_share: float = 0.0
+    spike_ms: float = 0.0
+
+    @property
+    def jitter(self) -> Jitter:
+        return Jitter(round(self.jitter_ms * MS_NS), self.spike_share, round(self.spike_ms * MS_NS))
 
     @property
     def is_constant(self) -> bool:
@@ -69,7 +79,7 @@ class Profile:
             direction: Link(
                 capacity,
                 propagation_ns=half_ns if direction is Direction.UP else 0,
-                jitter_ns=round(self.jitter_ms * MS_NS),
+                jitter=self.jitter,
                 limit=Limit(packets=self.queue_packets),
                 loss=self.loss,
                 seed=f"{self.name}/{direction.value}/{seed}",
@@ -115,7 +125,7 @@ def parse_profiles(data: bytes, file: str) -> Profiles:
         raise ConfigInvalid(f"{file}: expected at most {MAX_BYTES} bytes, got more.")
     try:
         fields = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib passes on what int() says of 5,000 digits
         raise ConfigInvalid(f"{file}: expected a TOML file, got '{error}'.") from error
     top = Section(fields, file)
     top.choice("format", [FORMAT])
@@ -175,6 +185,7 @@ def _stalls(table: Section) -> Stalls:
 
 def _profile(table: Section, radios: Mapping[str, RadioModel], shapes: Mapping[str, TraceShape]) -> Profile:
     radio_name = table.choice("radio", [name for name in radios if name]) if "radio" in table else ""
+    spike_share, spike_ms = _spikes(table.section("spikes")) if "spikes" in table else (0.0, 0.0)
     profile = Profile(
         name=table.text("name", most=60),
         title=table.text("title", most=100),
@@ -187,6 +198,8 @@ def _profile(table: Section, radios: Mapping[str, RadioModel], shapes: Mapping[s
         loss=_loss(table.section("loss")) if "loss" in table else None,
         radio_name=radio_name,
         radio=radios[radio_name],
+        spike_share=spike_share,
+        spike_ms=spike_ms,
     )
     table.close()
     return profile
@@ -196,6 +209,12 @@ def _source(table: Section, direction: str, shapes: Mapping[str, TraceShape]) ->
     if f"{direction}_shape" in table:
         return shapes[table.choice(f"{direction}_shape", list(shapes))]
     return table.number(f"{direction}_mbit", 0.001, MAX_MBIT)
+
+
+def _spikes(table: Section) -> tuple[float, float]:
+    share, spike_ms = table.number("share", 0, 1), table.number("ms", 0, MAX_MS)
+    table.close()
+    return share, spike_ms
 
 
 def _loss(table: Section) -> GilbertElliott:

@@ -23,7 +23,9 @@ def recorded_networks(profiles: Sequence[Profile], packs: Path) -> list[Network]
         paths = {
             direction: _path(packs, source) for direction, source in sources.items() if isinstance(source, TraceShape)
         }
-        traces: dict[Direction, Trace] = {direction: read_trace(path) for direction, path in paths.items() if path}
+        traces: dict[Direction, Trace] = {
+            direction: read_trace(path, direction) for direction, path in paths.items() if path
+        }
         if traces and len(traces) == len(paths):
             found.append(Network.of(profile, traces))
     return found

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline_bench.netsim.capacity import MBIT, OPPORTUNITY_BYTES
-from sightline_bench.netsim.traces import GAP_MS, OpportunityTrace, RateTrace, Trace
+from sightline_bench.netsim.traces import GAP_MS, MAX_LINES, OpportunityTrace, RateTrace, Trace
 from sightline_shared.errors import ConfigInvalid
 
 OPPORTUNITY_MBIT = 8 * OPPORTUNITY_BYTES / MBIT
@@ -37,8 +37,11 @@ class Stalls:
     seconds: float
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.longest_ms <= GAP_MS or self.seconds <= 0:
-            raise ConfigInvalid(f"stalls: expected 1 or more, longer than {GAP_MS} ms, in some seconds, got {self}.")
+        most = self.seconds * 1000 / (GAP_MS + APART_MS)
+        if not 1 <= self.count <= most or self.longest_ms <= GAP_MS:
+            raise ConfigInvalid(
+                f"stalls: expected 1 to {most:.0f} in {self.seconds:g} s, the longest of more than {GAP_MS} ms, got {self}."
+            )
 
     @property
     def per_second(self) -> float:
@@ -99,6 +102,12 @@ def synthetic_trace(shape: TraceShape, seconds: int, seed: int) -> Trace:
     if shape.stalls is None:
         rates = [shape.mbit_at(quantile) for quantile in quantiles]
         return RateTrace(shape.name, np.array(rates if any(rates) else [*rates[:-1], shape.p50_mbit]))
+    made_of = sum(map(shape.mbit_at, quantiles)) / OPPORTUNITY_MBIT
+    if made_of > MAX_LINES:
+        raise ConfigInvalid(
+            f"shape {shape.name}: expected a trace of at most {MAX_LINES} packets, got {made_of:.0f} in {seconds} s; "
+            "without stalls it is made of rates by the second."
+        )
     # Slow seconds have long pauses of their own, and stalls that meet are one: put in so many that the sum is right.
     target = put_in = round(shape.stalls.per_second * seconds)
     best: tuple[int, NDArray[np.int64]] | None = None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
-from sightline_bench.netsim.capacity import Capacity
+from sightline_bench.netsim.capacity import MBIT, Capacity
 from sightline_bench.netsim.clock import SECOND_NS
 from sightline_bench.netsim.exchange import Payload
 from sightline_bench.netsim.strategies import STRATEGIES
@@ -15,7 +14,6 @@ from sightline_bench.netsim.table import Plan, asked
 
 SECONDS, PER_SECOND = 120, 2.0
 SERVER_NS = 6_000_000
-PACKET_BYTES = 1500
 
 
 def timeline(plan: Plan) -> dict[str, Any]:
@@ -42,10 +40,6 @@ def timeline(plan: Plan) -> dict[str, Any]:
 
 
 def _by_second(capacity: Capacity) -> list[float]:
-    """Return the megabits that pass in each second when there is always something to send."""
-    passed = np.zeros(SECONDS)
-    while True:
-        second = capacity.serve(0, PACKET_BYTES) // SECOND_NS
-        if second >= SECONDS:
-            return [round(float(mbit), 3) for mbit in passed]
-        passed[second] += 8 * PACKET_BYTES / 1e6
+    """Return the megabits that may pass in each second."""
+    bits = [capacity.bits_until(second * SECOND_NS) for second in range(SECONDS + 1)]
+    return [round((later - sooner) / MBIT, 3) for sooner, later in pairwise(bits)]

@@ -1,7 +1,7 @@
 """Recorded networks: reads mahimahi's traces and CSV files of throughput by the second, gzipped or not.
 
     mahimahi    one whole number a line: the millisecond at which 1,500 bytes may pass; the last is the length of a round
-    CSV         a header line with the columns t_s (0, 1, 2, ...) and down_mbps or up_mbps; others are passed over
+    CSV         a header line with the columns t_s (0, 1, 2, ...) and down_mbps or up_mbps, by direction; others are passed over
 
 Files come from anybody: sizes, lines and values are capped, and what is beyond is refused with file and line. A second of
 0 Mbit/s in a CSV is taken as an outage, although it may only say that nothing was sent.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sightline_bench.netsim.capacity import MBIT, OPPORTUNITY_BYTES, Capacity, Opportunities, SteppedRate
 from sightline_bench.netsim.clock import MS_NS
+from sightline_bench.netsim.radio import Direction
 from sightline_shared.errors import InputError
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -97,11 +98,14 @@ class RateTrace:
 Trace = OpportunityTrace | RateTrace
 
 
-def read_trace(path: Path) -> Trace:
-    """Read a file by its name: `.csv` or `.csv.gz` is a CSV, anything else a mahimahi trace; raises InputError."""
+def read_trace(path: Path, direction: Direction) -> Trace:
+    """Read a file by its name: `.csv` or `.csv.gz` is a CSV, with a column for `direction`, anything else a mahimahi trace.
+
+    Raises InputError.
+    """
     name = path.name.removesuffix(".gz")
     text = _text(path)
-    return _read_csv(text, path) if name.endswith(".csv") else _read_mahimahi(text, path)
+    return _read_csv(text, path, f"{direction.value}_mbps") if name.endswith(".csv") else _read_mahimahi(text, path)
 
 
 def _text(path: Path) -> str:
@@ -114,15 +118,7 @@ def _text(path: Path) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise InputError(f"{path}: expected at most {MAX_FILE_BYTES} bytes, got more.", hint=HINT)
     if data.startswith(GZIP):
-        unpacking = zlib.decompressobj(wbits=31)
-        try:
-            data = unpacking.decompress(data, MAX_TEXT_BYTES + 1)
-        except zlib.error as error:
-            raise InputError(f"{path}: expected a whole gzip file, got '{error}'.", hint=HINT) from error
-        if len(data) > MAX_TEXT_BYTES:
-            raise InputError(f"{path}: expected at most {MAX_TEXT_BYTES} bytes unpacked, got more.", hint=HINT)
-        if not unpacking.eof:
-            raise InputError(f"{path}: expected a whole gzip file, got one that is cut off.", hint=HINT)
+        data = _unpacked(data, path)
     try:
         return data.decode("ascii")
     except UnicodeDecodeError as error:
@@ -131,10 +127,28 @@ def _text(path: Path) -> str:
         ) from error
 
 
+def _unpacked(data: bytes, path: Path) -> bytes:
+    """Return what a gzip file holds, in one member or several."""
+    parts, left = [], MAX_TEXT_BYTES
+    while data:
+        unpacking = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(unpacking.decompress(data, left + 1))
+        except zlib.error as error:
+            raise InputError(f"{path}: expected a whole gzip file, got '{error}'.", hint=HINT) from error
+        left -= len(parts[-1])
+        if left < 0:
+            raise InputError(f"{path}: expected at most {MAX_TEXT_BYTES} bytes unpacked, got more.", hint=HINT)
+        if not unpacking.eof:
+            raise InputError(f"{path}: expected a whole gzip file, got one that is cut off.", hint=HINT)
+        data = unpacking.unused_data
+    return b"".join(parts)
+
+
 def _read_mahimahi(text: str, path: Path) -> OpportunityTrace:
-    lines = text.split()
+    lines = text.split(maxsplit=MAX_LINES)
     if not 1 <= len(lines) <= MAX_LINES:
-        raise InputError(f"{path}: expected 1 to {MAX_LINES} lines, got {len(lines)}.", hint=HINT)
+        raise InputError(f"{path}: expected 1 to {MAX_LINES} lines, got {'more' if lines else 0}.", hint=HINT)
     times, before = [], 0
     for number, line in enumerate(lines, 1):
         # Not int() alone: it takes '1_000', '+5' and digits of other scripts.
@@ -153,15 +167,12 @@ def _read_mahimahi(text: str, path: Path) -> OpportunityTrace:
     return OpportunityTrace(path.name, np.array(times, np.int64))
 
 
-def _read_csv(text: str, path: Path) -> RateTrace:
+def _read_csv(text: str, path: Path, column: str) -> RateTrace:
     rows = csv.DictReader(io.StringIO(text))
     try:
         columns = rows.fieldnames or []
-        column = next((name for name in ("down_mbps", "up_mbps") if name in columns), None)
-        if column is None or "t_s" not in columns:
-            raise InputError(
-                f"{path}: expected the columns t_s and down_mbps or up_mbps, got {columns[:8]}.", hint=HINT
-            )
+        if not {"t_s", column} <= set(columns):
+            raise InputError(f"{path}: expected the columns t_s and {column}, got {columns[:8]}.", hint=HINT)
         rates = []
         for number, row in enumerate(rows):
             if number >= MAX_LINES:
@@ -169,8 +180,8 @@ def _read_csv(text: str, path: Path) -> RateTrace:
             rates.append(_rate(row, column, number, path))
     except csv.Error as error:
         raise InputError(f"{path}: expected a CSV file, got '{error}', line {rows.line_num}.", hint=HINT) from error
-    if not any(rates):
-        raise InputError(f"{path}: expected a second with some throughput, got {len(rates)} without.", hint=HINT)
+    if not any(round(rate * MBIT) for rate in rates):
+        raise InputError(f"{path}: expected a second with 1 bit or more, got {len(rates)} without.", hint=HINT)
     return RateTrace(path.name, np.array(rates))
 
 

@@ -1,6 +1,7 @@
 """A link: hand-worked deliveries exact, nothing delivered beyond capacity, drop-tail, order kept, losses in bursts."""
 
 import itertools
+import math
 import random
 
 import pytest
@@ -17,6 +18,7 @@ from sightline_bench.netsim.capacity import (
     SteppedRate,
 )
 from sightline_bench.netsim.clock import MS_NS, SECOND_NS, VirtualTime
+from sightline_bench.netsim.jitter import MEMORY_NS, Jitter, JitterState
 from sightline_bench.netsim.link import Dropped, Limit, Link
 from sightline_bench.netsim.loss import GilbertElliott, LossState
 from sightline_shared.errors import ConfigInvalid, InputError
@@ -70,6 +72,26 @@ def test_a_rate_by_the_second_carries_a_packet_over_the_border_and_waits_through
     assert link.offer(0, 1) == SECOND_NS * 5 // 2
     assert link.offer(0, 1) == SECOND_NS * 3
     assert link.offer(0, 2) == SECOND_NS * 11 // 2  # 1 byte in the fourth second, nothing in the fifth
+
+
+def test_a_long_outage_is_passed_over_at_once() -> None:
+    # 12,000 bits at 1 bit each 100,001 seconds: the last one passes at the end of round 12,000.
+    link = Link(SteppedRate([*[0] * 100_000, 1]))
+    assert link.offer(0, 1500) == 12_000 * 100_001 * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    ("capacity", "bits"),
+    [
+        (ConstantRate(12), [0, 6, 12, 30]),
+        (SteppedRate([8, 0, 16]), [0, 4, 8, 8 + 0 + 8]),
+        (Opportunities([MS_NS, 700 * MS_NS, 2000 * MS_NS]), [0, 12_000, 24_000, 48_000]),
+        (Stalled(ConstantRate(12), SECOND_NS // 4, SECOND_NS), [0, 3, 3, 18]),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_may_pass_until_an_instant(capacity: Capacity, bits: list[int]) -> None:
+    assert [capacity.bits_until(round(at_s * SECOND_NS)) for at_s in (0, 0.5, 1, 2.5)] == bits
 
 
 def test_opportunities_are_shared_by_small_packets_and_lost_when_nobody_waits() -> None:
@@ -150,7 +172,7 @@ def test_one_steady_rate_is_the_same_told_by_the_second(offers, rate) -> None:
 @given(packets, st.integers(0, 30 * MS_NS), st.integers(0, 2**32))
 def test_jitter_makes_late_and_keeps_the_order(offers, jitter_ns, seed) -> None:
     def link(jitter_ns: int) -> Link:
-        return Link(ConstantRate(MBIT), propagation_ns=MS_NS, jitter_ns=jitter_ns, seed=str(seed))
+        return Link(ConstantRate(MBIT), propagation_ns=MS_NS, jitter=Jitter(jitter_ns), seed=str(seed))
 
     late, prompt = delivered(link(jitter_ns), offers), delivered(link(0), offers)
     assert all(one >= other for (one, _), (other, _) in zip(late, prompt, strict=True))
@@ -159,20 +181,33 @@ def test_jitter_makes_late_and_keeps_the_order(offers, jitter_ns, seed) -> None:
 
 
 def test_jitter_has_the_mean_that_it_is_given() -> None:
-    link = Link(ConstantRate(100 * MBIT), jitter_ns=5 * MS_NS, seed="1")
+    link = Link(ConstantRate(100 * MBIT), jitter=Jitter(5 * MS_NS), seed="1")
     late = [link.offer(second * SECOND_NS, 125) - second * SECOND_NS - 10_000 for second in range(20_000)]
     assert sum(late) / len(late) == pytest.approx(5 * MS_NS, rel=0.03)
 
 
+def test_spikes_are_drawn_with_their_share_and_mean() -> None:
+    link = Link(ConstantRate(100 * MBIT), jitter=Jitter(5 * MS_NS, 0.1, 200 * MS_NS), seed="1")
+    late = [link.offer(10 * k * SECOND_NS, 125) - 10 * k * SECOND_NS - 10_000 for k in range(20_000)]
+    assert sum(late) / len(late) == pytest.approx((0.9 * 5 + 0.1 * 200) * MS_NS, rel=0.05)
+    # Nearly all beyond 50 ms are spikes, of which exp(-1/4) are that late.
+    assert sum(each > 50 * MS_NS for each in late) / len(late) == pytest.approx(0.1 * 0.7788, rel=0.1)
+
+
+def test_a_delay_lasts_for_a_while() -> None:
+    state = JitterState(Jitter(5 * MS_NS), random.Random(1))
+    pairs = [(state.late_ns(10 * SECOND_NS), state.late_ns(MEMORY_NS)) for _ in range(5000)]
+    assert sum(before == after for before, after in pairs) / len(pairs) == pytest.approx(1 / math.e, rel=0.05)
+
+
 def test_packets_of_one_burst_are_late_together_and_those_of_another_otherwise() -> None:
-    link = Link(ConstantRate(12 * MBIT), jitter_ns=5 * MS_NS, seed="2")
+    link = Link(ConstantRate(12 * MBIT), jitter=Jitter(5 * MS_NS), seed="2")
 
     def late(at_ns: int) -> list[int]:
         return [link.offer(at_ns + k * MS_NS, 1500) - at_ns - (k + 1) * MS_NS for k in range(3)]
 
     bursts = [late(k * SECOND_NS) for k in range(50)]
     assert all(len(set(burst)) == 1 for burst in bursts) and len({burst[0] for burst in bursts}) == 50
-    assert link.offer(50 * SECOND_NS, 1500) != link.offer(50 * SECOND_NS + 3 * MS_NS, 1500) - 3 * MS_NS
 
 
 # --- the queue
@@ -216,7 +251,7 @@ def test_losses_have_the_share_and_the_bursts_that_they_are_given() -> None:
 
 def test_a_link_with_jitter_loses_the_same_packets_as_one_without() -> None:
     def losses(jitter_ns: int) -> list[bool]:
-        link = Link(ConstantRate(MBIT), jitter_ns=jitter_ns, loss=GilbertElliott.of(0.2, 2), seed="3")
+        link = Link(ConstantRate(MBIT), jitter=Jitter(jitter_ns), loss=GilbertElliott.of(0.2, 2), seed="3")
         return [link.offer(k * SECOND_NS, 100) is Dropped.LOST for k in range(500)]
 
     assert losses(0) == losses(MS_NS) and any(losses(0))
@@ -246,7 +281,9 @@ def test_a_model_that_never_turns_bad_loses_what_good_loses() -> None:
         lambda: Limit(size_bytes=1499),
         lambda: Limit(packets=0),
         lambda: Link(ConstantRate(1), propagation_ns=-1),
-        lambda: Link(ConstantRate(1), jitter_ns=-1),
+        lambda: Jitter(-1),
+        lambda: Jitter(1, 1.5, 1),
+        lambda: Jitter(1, 0.5, -1),
         lambda: GilbertElliott(1.5, 1),
         lambda: GilbertElliott(0.1, 0),
         lambda: GilbertElliott.of(1.0),

@@ -1,11 +1,12 @@
 """Profiles: the shipped file is whole and cites its sources, and what a file says wrongly is named with its key."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sightline_bench.netsim.clock import MS_NS
+from sightline_bench.netsim.clock import MS_NS, SECOND_NS
 from sightline_bench.netsim.link import Dropped
 from sightline_bench.netsim.profiles import AWAKE, parse_profiles, read_profiles, shipped_profiles
 from sightline_bench.netsim.radio import Direction, RadioState
@@ -100,6 +101,29 @@ def test_a_seed_is_a_network() -> None:
     assert arrivals(1) == arrivals(1) != arrivals(2)
 
 
+# Ours, and the source's row.
+PINGS = [("5g-ucc", "5G"), ("lte-ucc", "LTE"), ("hspa-ucc", "HSPA+")]
+
+
+@pytest.mark.parametrize(("name", "mode"), PINGS)
+def test_pings_take_what_the_packs_pings_took(packs: Path, name: str, mode: str) -> None:
+    """A packet of 84 bytes there and back, once a second; unanswered ones are told apart, as in the source."""
+    with open(packs / "network" / "measured" / "ucc_ping_by_mode.csv", newline="") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["mode"] == mode]
+    profile = shipped_profiles().named(name)
+    cell, times_ms = profile.cell(seed=1), []
+    for second in range(20_000):
+        begun = second * SECOND_NS
+        there = cell.links[UP].offer(begun, 84)
+        back = there if isinstance(there, Dropped) else cell.links[DOWN].offer(there + cell.before_ns(DOWN), 84)
+        if not isinstance(back, Dropped):
+            times_ms.append((back - begun) / MS_NS)
+    published = [float(row[f"avg_p{level}"]) for level in (5, 50, 95)]
+    assert np.percentile(times_ms, [5, 50, 95]).tolist() == pytest.approx(published, rel=0.06)
+    unanswered = 1 - (1 - profile.loss.share) ** 2
+    assert 100 * unanswered == pytest.approx(float(row["loss_mean_pct"]), rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
@@ -110,7 +134,10 @@ def test_a_seed_is_a_network() -> None:
         ("idle_after_ms = 3", "idle_after_ms = 0.5", "idle not before dozing"),
         ("idle_after_ms = 3", "idle_after_ms = 3\nfach_ms = 1", "radios.r.fach_ms: expected no such key"),
         ("p50_mbit = 2", "p50_mbit = 5", "p5 <= p50 <= p95"),
-        ("longest_ms = 300", "longest_ms = 99", "longer than 100 ms"),
+        ("longest_ms = 300", "longest_ms = 99", "more than 100 ms"),
+        ("count = 2", "count = 500", "stalls: expected 1 to 400 in 60 s"),
+        ("queue_packets = 2", "queue_packets = 2\nspikes = { share = 2, ms = 1 }", r"profiles\[0\].spikes.share"),
+        ("queue_packets = 2", "queue_packets = " + "2" * 5000, "expected a TOML file"),
         ("seconds = 60", "seconds = 60, x = 1", r"shapes\[0\].stalls.x: expected no such key"),
         ('radio = "r"', 'radio = "q"', r"profiles\[0\].radio: expected one of 'r', got 'q'"),
         ('up_shape = "w"', 'up_shape = "v"', r"profiles\[0\].up_shape: expected one of 'w'"),

@@ -87,7 +87,7 @@ def test_shapes_are_those_of_the_packs_traces(packs: Path) -> None:
     folder = packs / "network" / "traces"
     for name, shape in SHAPES.items():
         (path,) = folder.glob(f"{name}.*.gz")
-        trace = read_trace(path)
+        trace = read_trace(path, Direction.DOWN)
         if isinstance(trace, RateTrace):
             assert np.percentile(trace.mbit, [50, 95]) == pytest.approx([shape.p50_mbit, shape.p95_mbit], rel=0.01)
             assert trace.mbit.mean() == pytest.approx(shape.mean_mbit, rel=0.01)
@@ -133,3 +133,9 @@ def test_radios_wait_as_the_packs_probes_did(
     assert ours(4.0) == pytest.approx(measured.tolist(), rel=0.25)
     after_long = np.mean(rows[idle], axis=0)
     assert ours(16.0)[1:] == pytest.approx(after_long[1:].tolist(), rel=0.12)
+
+
+def test_a_shape_of_too_many_packets_is_refused_before_they_are_made() -> None:
+    shape = TraceShape("fast", "made up", 1e5, 1e5, 1e5, 0.5, stalls=Stalls(2, 300, 60))
+    with pytest.raises(ConfigInvalid, match="shape fast: expected a trace of at most 4000000 packets, got 2437500000"):
+        synthetic_trace(shape, 300, 1)

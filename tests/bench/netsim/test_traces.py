@@ -9,8 +9,11 @@ import pytest
 
 from sightline_bench.netsim import traces
 from sightline_bench.netsim.clock import MS_NS, SECOND_NS
+from sightline_bench.netsim.radio import Direction
 from sightline_bench.netsim.traces import OpportunityTrace, RateTrace, Statistics, read_trace
 from sightline_shared.errors import InputError
+
+UP, DOWN = Direction.UP, Direction.DOWN
 
 
 def written(folder: Path, name: str, data: str | bytes) -> Path:
@@ -22,7 +25,7 @@ def written(folder: Path, name: str, data: str | bytes) -> Path:
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_mahimahi_trace_is_its_milliseconds(tmp_path: Path, packed: bool) -> None:
     text = b"0\n5\n5\n20\n"
-    trace = read_trace(written(tmp_path, "a.down", gzip.compress(text) if packed else text))
+    trace = read_trace(written(tmp_path, "a.down", gzip.compress(text) if packed else text), DOWN)
     assert isinstance(trace, OpportunityTrace) and trace.times_ms.tolist() == [0, 5, 5, 20]
     capacity = trace.capacity()
     assert [capacity.serve(MS_NS, 1500) for _ in range(4)] == [5 * MS_NS, 5 * MS_NS, 20 * MS_NS, 20 * MS_NS]
@@ -30,9 +33,20 @@ def test_a_mahimahi_trace_is_its_milliseconds(tmp_path: Path, packed: bool) -> N
 
 
 def test_a_csv_is_a_rate_for_each_second(tmp_path: Path) -> None:
-    trace = read_trace(written(tmp_path, "a.csv", "t_s,down_mbps,mode\n0,0,LTE\n1,0.012,5G\n"))
+    trace = read_trace(written(tmp_path, "a.csv", "t_s,down_mbps,mode\n0,0,LTE\n1,0.012,5G\n"), DOWN)
     assert isinstance(trace, RateTrace) and trace.mbit.tolist() == [0, 0.012]
     assert trace.capacity().serve(0, 1500) == 2 * SECOND_NS and trace.round_ns == 2 * SECOND_NS
+
+
+def test_a_csv_with_both_ways_is_read_by_direction(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "t_s,down_mbps,up_mbps\n0,1000,0.01\n")
+    rates = {direction: read_trace(path, direction) for direction in Direction}
+    assert {direction: trace.mbit.tolist() for direction, trace in rates.items()} == {DOWN: [1000], UP: [0.01]}
+
+
+def test_a_gzip_file_of_several_members_is_read_to_its_end(tmp_path: Path) -> None:
+    trace = read_trace(written(tmp_path, "a.gz", gzip.compress(b"1\n") + gzip.compress(b"2\n")), UP)
+    assert isinstance(trace, OpportunityTrace) and trace.times_ms.tolist() == [1, 2]
 
 
 def test_statistics_by_hand() -> None:
@@ -62,10 +76,13 @@ def test_statistics_by_hand() -> None:
         ("a", b"\xff\xfe", "got byte 0xff at 0"),
         ("a", gzip.compress(b"1\n2\n")[:-9], "cut off"),
         ("a", b"\x1f\x8bnonsense", "whole gzip file"),
+        ("a", gzip.compress(b"1\n2\n") + b"junk", "whole gzip file"),
+        ("a.csv", "t_s,up_mbps\n0,1\n", "the columns t_s and down_mbps"),
+        ("a.csv", "t_s,down_mbps\n0,1e-9\n", "1 bit or more"),
         ("a.csv", "", "the columns t_s"),
         ("a.csv", "t_s,mbps\n0,1\n", "the columns t_s"),
-        ("a.csv", "t_s,down_mbps\n", "some throughput"),
-        ("a.csv", "t_s,down_mbps\n0,0\n", "some throughput"),
+        ("a.csv", "t_s,down_mbps\n", "1 bit or more, got 0"),
+        ("a.csv", "t_s,down_mbps\n0,0\n", "1 bit or more, got 1"),
         ("a.csv", "t_s,down_mbps\n0,1\n2,1\n", "expected second 1 .*data line 2"),
         ("a.csv", "t_s,down_mbps\n0,-1\n", "got '0' and '-1'"),
         ("a.csv", "t_s,down_mbps\n0,nan\n", "'nan'"),
@@ -76,13 +93,13 @@ def test_statistics_by_hand() -> None:
 )
 def test_what_is_no_trace_is_refused_with_its_place(tmp_path: Path, name: str, data: str | bytes, message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
-        read_trace(written(tmp_path, name, data))
+        read_trace(written(tmp_path, name, data), DOWN)
     assert str(tmp_path / name) in str(refused.value) and "NETSIM.md" in refused.value.hint
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
-        read_trace(tmp_path / "none")
+        read_trace(tmp_path / "none", DOWN)
 
 
 @pytest.mark.parametrize("name", ["a", "a.csv"])
@@ -91,22 +108,22 @@ def test_caps_hold(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -
     path = written(tmp_path, name, ("" if name == "a" else "t_s,down_mbps\n") + line * 5)
     monkeypatch.setattr(traces, "MAX_LINES", 0)
     with pytest.raises(InputError, match="lines"):
-        read_trace(path)
+        read_trace(path, DOWN)
     monkeypatch.setattr(traces, "MAX_FILE_BYTES", 9)
     with pytest.raises(InputError, match="at most 9 bytes"):
-        read_trace(path)
+        read_trace(path, DOWN)
 
 
 def test_a_bomb_of_zeros_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "MAX_TEXT_BYTES", 1000)
     with pytest.raises(InputError, match="at most 1000 bytes unpacked"):
-        read_trace(written(tmp_path, "bomb.gz", gzip.compress(b"0\n" * 1_000_000)))
+        read_trace(written(tmp_path, "bomb.gz", gzip.compress(b"0\n" * 1_000_000)), DOWN)
 
 
 def test_the_packs_traces_have_the_statistics_of_their_index(packs: Path) -> None:
     folder = packs / "network"
     for entry in json.loads((folder / "index.json").read_text()):
-        trace = read_trace(folder / entry["file"])
+        trace = read_trace(folder / entry["file"], UP if ".up" in entry["file"] else DOWN)
         if isinstance(trace, RateTrace):
             assert len(trace.mbit) == entry["seconds"], entry["file"]
             assert np.percentile(trace.mbit, 50) == pytest.approx(entry["p50_mbps"], abs=0.001), entry["file"]
