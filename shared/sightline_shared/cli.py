@@ -96,6 +96,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(("bench", "all"), "sightline_bench.commands.all", "bench", "run all of them, and make a page"),
     Command(("bench", "compare"), "sightline_bench.commands.compare", "bench", "compare two results"),
     Command(("bench", "report"), "sightline_bench.commands.report", "bench", "one page over several results"),
+    Command(("bench", "tables"), "sightline_bench.commands.tables", "bench", "write the READMEs' tables of results"),
     Command(("samples", "write"), "sightline_bench.commands.samples", "bench", "render the sample catalogue"),
 )
 

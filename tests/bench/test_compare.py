@@ -1,15 +1,17 @@
-"""Results in one form: written, read, compared; what is not alike is refused and named."""
+"""Two results compared: what changed is told from what did not, what never came is kept, what is not alike is refused."""
 
+import argparse
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sightline_bench.commands import compare as command
-from sightline_bench.compare import compare, unlike
-from sightline_bench.results import MAX_BYTES, MOST_SAMPLES, Run, estimates, read, thinned, write
-from sightline_bench.stats import block_interval, enough_for
+from sightline_bench.compare import as_text, compare, unlike
+from sightline_bench.netsim.percentiles import percentile_estimates
+from sightline_bench.results import Run, read, write
 from sightline_shared.errors import InputError
 
 TIMES = np.random.default_rng(0).lognormal(1.0, 0.3, 400)
@@ -22,20 +24,6 @@ def result(scale: float = 1.0, recall: float = 0.8, **scenario) -> dict:
     }
     noise = np.random.default_rng(round(100 * scale)).normal(1, 0.02, len(TIMES))
     return run.result(figures, {"embed ms": (TIMES * scale * noise).tolist()})
-
-
-def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    made = result()
-    write(made, tmp_path / "a.json")
-    assert read(tmp_path / "a.json") == json.loads(json.dumps(made))
-    assert made["machine"]["cores"] and made["samples"]["embed ms"][0] == pytest.approx(TIMES[0], rel=0.2)
-    assert [name for name, _ in estimates(made)] == ["retrieval > grocery > R@1"]
-
-
-def test_of_a_long_series_every_kth_is_kept() -> None:
-    assert thinned(list(range(MOST_SAMPLES))) == list(range(MOST_SAMPLES)) and thinned([]) == []
-    kept = thinned(list(range(2 * MOST_SAMPLES + 1)))
-    assert kept == list(range(0, 2 * MOST_SAMPLES + 1, 3))
 
 
 def test_what_became_slower_is_told_from_what_did_not() -> None:
@@ -68,47 +56,65 @@ def test_machines_may_be_what_is_compared() -> None:
     assert unlike(result(), other, across_machines=False) and not unlike(result(), other, across_machines=True)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("{", "as JSON"),
-        ("[1]", "with benchmark, scenario, machine, samples"),
-        ('{"benchmark": "edge", "machine": {}}', "with benchmark, scenario, machine, samples"),
-        ('{"schema": 9, "benchmark": "edge", "scenario": {}, "machine": {}, "samples": {}}', "schema 1, got 9"),
-    ],
-)
-def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, expected: str) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InputError, match=expected):
-        read(tmp_path / "a.json")
+def outage(*, dead: bool) -> dict:
+    """Return a network that answers 200 queries within 100 ms; dead, it has only the first 125 of them answered."""
+    ms = np.linspace(70.0, 90.0, 201)[np.random.default_rng(1).permutation(200)]
+    if dead:
+        ms[125:] = np.inf
+    figures = {"ms": percentile_estimates(ms)}
+    return Run("network", {"n": 200}).result(figures, {"code ms": ms.tolist()})
 
 
-def test_a_file_that_is_missing_or_huge_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        read(tmp_path / "none.json")
-    with (tmp_path / "huge.json").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
-    with pytest.raises(InputError, match="at most"):
-        read(tmp_path / "huge.json")
+def test_what_never_came_is_the_longest_and_not_left_out() -> None:
+    rows = {row.name: row for row in compare(outage(dead=False), outage(dead=True))}
+    assert list(rows) == ["code ms p50", "code ms p95", "ms > p50", "ms > p90", "ms > p95"]
+    assert rows["code ms p50"].b > 80 and rows["code ms p50"].n == (200, 200), "the 100th of 200, not of 125"
+    for name in ("code ms p95", "ms > p90", "ms > p95"):
+        assert rows[name].a < 100 and rows[name].b == math.inf and rows[name].change == math.inf
+        assert rows[name].is_outage
+    assert rows["code ms p95"].is_clear and rows["code ms p95"].interval == (math.inf, math.inf)
+    text = as_text(outage(dead=False), outage(dead=True), list(rows.values()))
+    assert "| ms > p95 | 88.9 | never | **88.9 -> never** | 200 |" in text
+    assert "one of the two never came (3)" in text
 
 
-def test_neighbours_that_are_alike_make_the_interval_wider() -> None:
-    rng, drift = np.random.default_rng(0), np.zeros(1000)
-    for number in range(1, len(drift)):
-        drift[number] = 0.9 * drift[number - 1] + rng.normal()
-    shuffled = rng.permutation(drift)
+def test_an_outage_that_ended_is_the_same_the_other_way_round() -> None:
+    rows = {row.name: row for row in compare(outage(dead=True), outage(dead=False))}
+    assert rows["code ms p95"].change == 0 and rows["code ms p95"].is_clear
+    assert rows["ms > p95"].change == -math.inf and rows["ms > p95"].is_outage
+    assert "**never -> 88.9**" in as_text(outage(dead=True), outage(dead=False), list(rows.values()))
 
-    def width(values) -> float:
-        low, high = block_interval(values, lambda drawn: float(drawn.mean()))
-        return high - low
 
-    assert width(drift) > 2 * width(shuffled)
-    assert [enough_for(level, 200) for level in (50, 95, 99)] == [True, True, False]
+def test_two_outages_alike_are_no_change() -> None:
+    rows = {row.name: row for row in compare(outage(dead=True), outage(dead=True))}
+    assert not any(row.is_clear or row.is_outage for row in rows.values())
+    assert rows["code ms p95"].change == 1 and rows["ms > p95"].change == 0
+
+
+def test_an_estimate_without_an_interval_is_compared_and_one_of_nothing_is_not() -> None:
+    def with_estimates(value: float) -> dict:
+        open_ended = {"value": value, "interval": [value - 1, math.inf], "n": 200}
+        return Run("network", {}).result({"p50": open_ended, "of none": {**open_ended, "value": math.nan, "n": 0}})
+
+    (row,) = compare(with_estimates(75.0), with_estimates(25_000.0))
+    assert (row.name, row.change, row.interval, row.is_clear) == ("p50", 24_925, None, False)
+    assert "+2.49e+04, no interval" in as_text(with_estimates(75.0), with_estimates(25_000.0), [row])
+
+
+def test_times_of_zero_do_not_hide_an_outage_nor_break_the_bootstrap() -> None:
+    def with_zeros(above: float) -> dict:
+        zeros = [0.0] * 60 + [above] * 40
+        return Run("edge", {}).result({}, {"first ms": zeros, "mixed ms": [0.0, above] * 50, "last ms": [above] * 100})
+
+    rows = {row.name: row for row in compare(with_zeros(1.0), with_zeros(1.0))}
+    assert list(rows) == ["last ms p50"], "of nothing there is no share"
+    made = with_zeros(1.0)
+    made["samples"]["first ms"] = [None] * 100
+    rows = {row.name: row for row in compare(with_zeros(1.0), made)}
+    assert rows["first ms p50"].is_outage and rows["first ms p50"].is_clear
 
 
 def test_the_command_compares_files(tmp_path: Path) -> None:
-    import argparse
-
     write(result(), tmp_path / "a.json")
     write(result(1.3), tmp_path / "b.json")
     parser = argparse.ArgumentParser()
@@ -116,6 +122,14 @@ def test_the_command_compares_files(tmp_path: Path) -> None:
     done = command.run(parser.parse_args([str(tmp_path / "a.json"), str(tmp_path / "b.json")]))
     assert "| embed ms p50 |" in command.show(done) and "**1.3" in command.show(done)
     assert {row["name"] for row in done["rows"]} >= {"embed ms p50", "retrieval > grocery > R@1"}
+
+
+def test_the_commands_rows_are_json_with_null_for_never(tmp_path: Path) -> None:
+    write(outage(dead=False), tmp_path / "a.json")
+    write(outage(dead=True), tmp_path / "b.json")
+    done = command.run(argparse.Namespace(a=tmp_path / "a.json", b=tmp_path / "b.json", across_machines=False))
+    (row,) = [row for row in json.loads(json.dumps(done, allow_nan=False))["rows"] if row["name"] == "ms > p95"]
+    assert (row["b"], row["change"], row["interval"], row["outage"]) == (None, None, None, True)
 
 
 @pytest.mark.parametrize(

@@ -66,5 +66,21 @@ def test_what_fails_is_named_and_the_others_are_done(tmp_path: Path, monkeypatch
     assert not done["ok"] and [bool(row["trouble"]) for row in done["runs"]] == [False, True]
     assert "E_INPUT" in command.show(done) and not (tmp_path / "out/pocket.json").exists()
     assert read(tmp_path / "out/session.json")["scenario"]["items"] == 6
+    assert "\n| " in (tmp_path / "out/session.md").read_text()
     page = Path(done["page"]).read_text()
-    assert "session: session" in page and "pocket" not in page
+    assert ">session</h2>" in page and "pocket" not in page
+
+
+def test_a_result_that_says_that_something_is_wrong_is_kept_and_named(tmp_path: Path, monkeypatch) -> None:
+    writes = (
+        "import sys; from sightline_bench.results import Run, write; write(Run('network', {}).result({'ok': False}), sys.argv[-1]); "
+        "print('a table'); raise SystemExit(1)"
+    )
+    monkeypatch.setattr(command, "CLI", writes)
+    monkeypatch.setattr(command, "render", lambda results: ", ".join(results))
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    text = 'about = "small"\n[runs]\nnetwork = ["network"]\n'
+    done = command.run(parser.parse_args(["--scenario", written(tmp_path, text), "--out", str(tmp_path / "out")]))
+    assert not done["ok"] and "not as it should be" in done["runs"][0]["trouble"]
+    assert Path(done["page"]).read_text() == "network" and (tmp_path / "out/network.md").read_text() == "a table\n"

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     a, b = results.read(args.a), results.read(args.b)
     rows = compare(a, b, across_machines=args.across_machines)
-    return {"text": as_text(a, b, rows), "rows": [{**asdict(row), "clear": row.is_clear} for row in rows]}
+    table = [{**asdict(row), "clear": row.is_clear, "outage": row.is_outage} for row in rows]
+    return {"text": as_text(a, b, rows), "rows": results.nulled(table)}
 
 
 def show(result: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from sightline_bench.crops.measure import ask_all
 from sightline_bench.crops.pictures import write_sheet
 from sightline_bench.crops.report import as_text, figures
 from sightline_bench.crops.sets import packs_set, samples_set
+from sightline_bench.out import out_file
 from sightline_bench.packs import packs_folder
 from sightline_bench.results import Run, write
 from sightline_edge import Device
@@ -34,8 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
     parser.add_argument("--scenes", type=int, default=200, help="frames of each kind (default 200)")
     parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
-    parser.add_argument("--sheet", help="write a picture of rendered frames with the proposed regions here")
-    parser.add_argument("--out", help="write the JSON result here too")
+    parser.add_argument(
+        "--sheet", type=out_file, help="write a picture of rendered frames with the proposed regions here"
+    )
+    parser.add_argument("--out", type=out_file, help="write the JSON result here too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from sightline_bench.demo.gate import fitted
 from sightline_bench.demo.report import render, stages_of
 from sightline_bench.demo.run import Asked, InPocket, ask, ask_all, ask_at_once, ask_offline, summarize
 from sightline_bench.demo.scenario import Scenario, photo_scenario, sample_scenario
+from sightline_bench.out import out_folder
 from sightline_bench.service import running
 from sightline_edge import Client, Device, PocketIndex
 
@@ -57,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = out_folder(args.out)
     with Progress(console=Console(stderr=True)) as bar:
         device = Device.load(args.bundle)
         if args.photos:

@@ -30,6 +30,7 @@ from rich.progress import Progress
 
 from sightline_bench.edge import pocket
 from sightline_bench.edge.child import FloatModels
+from sightline_bench.out import out_file
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.reference import kept_float_model
 from sightline_bench.quality.tasks import Suite, packs_suite, samples_suite
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tflite-float", help="the float student as a .tflite file, to time it too (an export run keeps it)"
     )
     parser.add_argument("--pocket", action="store_true", help="measure the pocket index instead")
-    parser.add_argument("--out", help="write the JSON result, raw timings included, here too")
+    parser.add_argument("--out", type=out_file, help="write the JSON result, raw timings included, here too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from rich.progress import Progress
 
 from sightline_bench.crops.report import percent
 from sightline_bench.frames import burst_table, quality_table
+from sightline_bench.out import out_file
 from sightline_bench.packs import packs_folder, read_pack, select
 from sightline_bench.results import Run, write
 from sightline_bench.samples import make_items, phone_view, studio_view
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
     parser.add_argument("--photos", type=int, default=300, help="photographs of each group (default 300)")
     parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
-    parser.add_argument("--out", help="write the JSON result here too")
+    parser.add_argument("--out", type=out_file, help="write the JSON result here too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from sightline_bench.load import batches, benchmark
 from sightline_bench.load.plot import plot
 from sightline_bench.load.report import as_markdown
 from sightline_bench.load.session import Plan
+from sightline_bench.out import out_file, out_prefix
 from sightline_bench.packs import packs_folder
 from sightline_bench.results import write
 from sightline_bench.retrieval.dataset import KINDS, QUERIES, Dataset, real, steps, synthetic
@@ -71,8 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
     parser.add_argument("--cache", help="folder for data sets (default sightline-retrieval among the temporary files)")
     parser.add_argument("--batches", action="store_true", help="measure several queries in one call, and nothing else")
-    parser.add_argument("--raw", help="write every request's figures to this .npz file")
-    parser.add_argument("--out", metavar="PREFIX", help="write PREFIX.json (or give that), PREFIX.md and PREFIX.png")
+    parser.add_argument("--raw", type=out_file, help="write every request's figures to this .npz file")
+    parser.add_argument(
+        "--out", type=out_prefix, metavar="PREFIX", help="write PREFIX.json (or give that), PREFIX.md and PREFIX.png"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from sightline_bench.out import out_file
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.evaluate import evaluate
 from sightline_bench.quality.reference import reference_runtime
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-tower", type=Path, help="a text tower ('sightline export text'); without one words count alone"
     )
-    parser.add_argument("--out", help="write the JSON result here too")
+    parser.add_argument("--out", type=out_file, help="write the JSON result here too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

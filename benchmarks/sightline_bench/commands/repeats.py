@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sightline_bench.device import clips, repeats
+from sightline_bench.out import out_file
 from sightline_bench.packs import packs_folder
 from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.tasks import packs_suite
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cosines", type=float, nargs="+", default=[0.95, 0.97, 0.99], help="cosines that count as near"
     )
     parser.add_argument("--every", type=int, default=1, help="take each n-th frame (default 1: all)")
-    parser.add_argument("--out", help="write the JSON result here too")
+    parser.add_argument("--out", type=out_file, help="write the JSON result here too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from sightline_bench.out import out_file
 from sightline_bench.report.page import render
 from sightline_bench.results import read
 from sightline_shared.errors import InputError
@@ -21,7 +22,7 @@ from sightline_shared.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="+", metavar="JSON", help="results, written by --out")
-    parser.add_argument("--out", default="report.html", help="the page (default report.html)")
+    parser.add_argument("--out", type=out_file, default="report.html", help="the page (default report.html)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -29,6 +29,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from sightline_bench.out import out_file, out_prefix
 from sightline_bench.packs import packs_folder
 from sightline_bench.results import read, write
 from sightline_bench.retrieval.contenders import CONTENDERS, LIMIT
@@ -70,9 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache", help="folder for data sets and indexes (default sightline-retrieval among the temporary files)"
     )
     parser.add_argument("--packs", help="the folder of real photographs (default SIGHTLINE_PACKS)")
-    parser.add_argument("--raw", help="write every answer and time to this .npz file")
+    parser.add_argument("--raw", type=out_file, help="write every answer and time to this .npz file")
     parser.add_argument("--summary", nargs="+", metavar="JSON", help="results to summarize, in place of measuring")
-    parser.add_argument("--out", metavar="PREFIX", help="write PREFIX.json (or give that), PREFIX.md and PREFIX.png")
+    parser.add_argument(
+        "--out", type=out_prefix, metavar="PREFIX", help="write PREFIX.json (or give that), PREFIX.md and PREFIX.png"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

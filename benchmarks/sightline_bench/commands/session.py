@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sightline_bench.device import session
+from sightline_bench.out import out_file
 from sightline_bench.packs import packs_folder, read_pack, select
 from sightline_bench.quality.embeddings import embed_all
 from sightline_bench.quality.tasks import packs_suite, samples_suite
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--near", type=float, nargs="+", default=[0.6, 0.75, 0.9], metavar="COSINE", help="thresholds")
     parser.add_argument("--items", type=int, default=96, help="rendered items, without photographs (default 96)")
     parser.add_argument("--bundle", help="a bundle folder (default SIGHTLINE_BUNDLE, else the SDK's own)")
-    parser.add_argument("--out", help="write the JSON result here too")
+    parser.add_argument("--out", type=out_file, help="write the JSON result here too")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -140,5 +140,7 @@ def calibration_lines(kinds: dict[str, Any], counts: Sequence[str]) -> list[str]
 
 
 def percent(entry: dict[str, Any]) -> str:
+    if not entry["n"]:
+        return "-"
     low, high = entry["interval"]
     return f"{100 * entry['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -1,54 +1,71 @@
-"""How near the model in virtual time comes to the kernel's TCP, bare and below the real client: every cell, the misses too."""
+"""How near the model in virtual time comes to the kernel's TCP, bare and below OpenSSL's TLS: every cell, the misses too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sightline_bench.netsim.emulator import LATE_MS
-from sightline_bench.netsim.kernel import measured, modelled, through
-from sightline_bench.netsim.profiles import AWAKE, Profile
-from sightline_bench.netsim.stack import Session
+from sightline_bench.netsim.kernel import BARE, modelled, through
+from sightline_bench.netsim.lateness import LATE_MS
+from sightline_bench.netsim.profiles import NO_NETWORK, Profile
+from sightline_bench.netsim.stack import TCP, Session, Stack
 from sightline_bench.netsim.table import ANSWER_BYTES
 from sightline_bench.stats import block_interval
-from sightline_shared.errors import InputError
 
 WITHIN = 0.1
 # With jitter one exchange of the model is one draw.
-DRAWS = 41
-SESSIONS = {"cold": Session.COLD, "warm": Session.WARM}
-
-NO_NETWORK = Profile(
-    "none", "no network", "what client and service take", 0.0, 10_000.0, 10_000.0, 0.0, 10_000, None, "", AWAKE
-)
-
+DRAWS = 201
 Agreement = dict[str, dict[str, Any]]
 Samples = dict[str, list[float]]
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What is compared: the module of both ends, the stack that the model takes it for, sessions by what the phone's end calls them.
+
+    `costs`: both ends take time themselves, which is measured with no network between them, and added to the model.
+    """
+
+    module: str
+    stack: Stack
+    sessions: Mapping[str, Session]
+    costs: bool
+
+
+BARE_TCP = Layer("sightline_bench.netsim.endpoint", BARE, {"cold": Session.COLD, "warm": Session.WARM}, costs=False)
+TLS = Layer(
+    "sightline_bench.netsim.secure",
+    Stack("tls", TCP, True, (0, 0), (0, 0)),
+    {"cold": Session.COLD, "resumed": Session.RESUMED, "warm": Session.WARM},
+    costs=True,
+)
+
+
 def agreement(
-    profiles: Sequence[Profile], sizes: Sequence[int], n: int, step: Callable[[], None]
+    layer: Layer, profiles: Sequence[Profile], sizes: Sequence[int], n: int, seed: int, step: Callable[[], None]
 ) -> tuple[Agreement, Samples]:
     """Return by profile the emulator's lateness and, where that is good, each cell's medians; and the raw milliseconds.
 
-    Raises InputError where TUN devices cannot be had. `sizes` are bytes up, 8 at least, without any header.
+    Raises InputError where TUN devices cannot be had. `sizes` are bytes up, 8 at least, without any header. Of one `seed`
+    come the kernel's jitter and losses and, other ones, the model's. `step` is called for each profile.
     """
     found: Agreement = {}
     samples: Samples = {}
+    plan = {"sizes": list(sizes), "down_bytes": [ANSWER_BYTES], "n": [n]}
+    own_ms = through(NO_NETWORK, layer.module, plan).ms if layer.costs else {}
     for profile in profiles:
-        run = measured(profile, sizes, ANSWER_BYTES, n)
+        run = through(profile, layer.module, plan, kernel_seed(seed))
         cells = {}
-        for kind, session in SESSIONS.items():
+        for kind, session in layer.sessions.items():
             for size in sizes:
                 ms = run.ms[f"{kind} {size}"]
                 samples[f"{profile.name} {kind} {size} B ms"] = ms
-                model = modelled(
-                    profile, size, ANSWER_BYTES, session, DRAWS if profile.jitter_ms or profile.loss else 1
-                )
-                cells[f"{kind} {size} B"] = _cell(ms, model)
+                own = float(np.median(own_ms.get(f"{kind} {size}", [0.0])))
+                model = modelled(profile, size, ANSWER_BYTES, session, model_seeds(profile, seed), layer.stack)
+                cells[f"{kind} {size} B"] = _cell(ms, [own + each for each in model])
         found[profile.name] = {"late_p99_ms": round(run.late_ms, 3), "refused": not run.is_good}
         if run.is_good:
             found[profile.name]["cells"] = cells
@@ -56,38 +73,15 @@ def agreement(
     return found, samples
 
 
-def product_agreement(
-    profiles: Sequence[Profile], gallery: Sequence[str], photos: Sequence[str], data: Path, step: Callable[[], None]
-) -> tuple[Agreement, Samples]:
-    """As `agreement`, for queries of the real client to the real service over `gallery`: round trips as the client takes them.
+def kernel_seed(seed: int) -> int:
+    """Return the seed of what happens to the kernel's packets: an even number, and the model has the odd ones."""
+    return 2 * seed
 
-    What client and service take themselves is measured in the same way with no network between them, and added to the
-    model. `data` is a folder for the services' data.
-    """
-    found: Agreement = {}
-    samples: Samples = {}
-    own: dict[str, float] = {}
-    for profile in (NO_NETWORK, *profiles):
-        plan = {"gallery": list(gallery), "photos": list(photos), "data": str(data / profile.name)}
-        run = through(profile, "sightline_bench.netsim.product", plan)
-        if not run.ms["cold ms"]:
-            raise InputError("product: expected photographs that the device asks the service about, got none.")
-        up_bytes, down_bytes = (round(float(np.median(run.ms[way]))) for way in ("up", "down"))
-        cells = {}
-        for kind, session in SESSIONS.items():
-            ms = run.ms[f"{kind} ms"]
-            samples[f"{profile.name} {kind} product ms"] = ms
-            if profile is NO_NETWORK:
-                own[kind] = float(np.median(ms))
-            else:
-                draws = DRAWS if profile.jitter_ms or profile.loss else 1
-                model = modelled(profile, up_bytes, down_bytes, session, draws)
-                cells[f"{kind}, client and service"] = _cell(ms, [own[kind] + each for each in model])
-        if profile is not NO_NETWORK:
-            found[profile.name] = {"late_p99_ms": round(run.late_ms, 3), "refused": not run.is_good}
-            found[profile.name] |= {"cells": cells} if run.is_good else {}
-        step()
-    return found, samples
+
+def model_seeds(profile: Profile, seed: int) -> range:
+    """Return the model's seeds: DRAWS of them where an exchange does not always take the same time."""
+    draws = DRAWS if profile.jitter_ms or profile.loss else 1
+    return range(2 * seed * DRAWS + 1, 2 * (seed * DRAWS + draws) + 1, 2)
 
 
 def _cell(kernel_ms: list[float], model_ms: list[float]) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sightline_bench.netsim.clock import MS_NS, SECOND_NS
 from sightline_shared.errors import ConfigInvalid
@@ -84,10 +88,12 @@ class Opportunities:
     which it is ready, several small packets share one, and one packet may need two.
     """
 
-    def __init__(self, times_ns: Sequence[int]) -> None:
-        if not times_ns or times_ns[0] < 0 or times_ns[-1] < 1 or any(a > b for a, b in pairwise(times_ns)):
+    def __init__(self, times_ns: Sequence[int] | NDArray[np.int64]) -> None:
+        times = np.asarray(times_ns, np.int64)
+        if not times.size or times[0] < 0 or times[-1] < 1 or (np.diff(times) < 0).any():
             raise ConfigInvalid("opportunities: expected ascending instants from 0 on, the last one after 0.")
-        self._times_ns, self._round_ns = times_ns, times_ns[-1]
+        # Whole numbers of Python, of which there may be millions, would take four times the memory.
+        self._times_ns, self._round_ns = array("q", times.tobytes()), int(times[-1])
         self._at, self._left_bytes = 0, OPPORTUNITY_BYTES
 
     def serve(self, ready_ns: int, size_bytes: int) -> int:

@@ -34,6 +34,11 @@ class VirtualTime:
         self._asked = 0
         self._queue: list[tuple[int, int, Timer]] = []
 
+    @property
+    def due_ns(self) -> int | None:
+        """When there is something to do next, be it only to see that it was cancelled; None for nothing."""
+        return self._queue[0][0] if self._queue else None
+
     def at(self, when_ns: int, act: Callable[[], None]) -> Timer:
         """Do `act` at `when_ns`, or now where that has passed."""
         timer = Timer(max(when_ns, self.now_ns), act)

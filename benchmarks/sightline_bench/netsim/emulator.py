@@ -11,70 +11,65 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
 
 from sightline_bench.netsim.cell import Cell
-from sightline_bench.netsim.clock import MS_NS, SECOND_NS
+from sightline_bench.netsim.clock import SECOND_NS
+from sightline_bench.netsim.lateness import Lateness
 from sightline_bench.netsim.link import Dropped
+from sightline_bench.netsim.orders import Orders
 from sightline_bench.netsim.radio import Direction, RadioState
 from sightline_bench.netsim.tunnel import hurried
 
 # A wait of the kernel's ends some 50 us late, and a process that slept is not on its core: the last stretch is spun away.
 SPIN_NS = 300_000
 MAX_PACKET_BYTES = 65_536
-LATE_MS, LATE_LEVEL = 1.0, 99.0
-
-
-@dataclass
-class Lateness:
-    """By how many nanoseconds each packet was handed on later than the model says."""
-
-    ns: list[int] = field(default_factory=list)
-
-    @property
-    def worst_ms(self) -> float:
-        """The lateness that 99 % of the packets stayed below."""
-        return float(np.percentile(self.ns, LATE_LEVEL)) / MS_NS if self.ns else 0.0
-
-    @property
-    def is_good(self) -> bool:
-        """Whether times measured through this emulator mean anything."""
-        return self.worst_ms <= LATE_MS
 
 
 class Emulator:
-    """Carries IPv4 packets between the device on the phone's side and the one on the service's side."""
+    """Carries IPv4 packets between the device on the phone's side and the one on the service's side.
 
-    def __init__(self, cell: Cell, radio: RadioState, phone: int, service: int) -> None:
-        self._cell, self._radio = cell, radio
+    `began_ns` is the instant of the monotonic clock that is the links' 0. With `orders` the phone says what its radio does.
+    """
+
+    def __init__(self, cell: Cell, radio: RadioState, phone: int, service: int, orders: Orders | None = None) -> None:
+        self._cell, self._radio, self._orders = cell, radio, orders
         self._from = {phone: Direction.UP, service: Direction.DOWN}
         self._to = {Direction.UP: service, Direction.DOWN: phone}
-        self._begin_ns = time.monotonic_ns()
+        self.began_ns = time.monotonic_ns()
         self._asked = 0
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self.lateness = Lateness()
 
     def run(self, stop: int) -> None:
         """Carry packets until the descriptor `stop` has something to read, or is closed at its other end."""
-        fds = [*self._from, stop]
         with hurried():
-            self._carry(fds, stop)
+            self._carry(stop)
 
-    def _carry(self, fds: list[int], stop: int) -> None:
+    def _carry(self, stop: int) -> None:
+        # Orders first: what the phone sends after one is sent with the radio that it ordered.
+        fds = [*([self._orders.fd] if self._orders else []), *self._from, stop]
         while True:
             ready = select.select(fds, [], [], self._pause_s())[0]
             if stop in ready:
                 return
             for fd in ready:
-                self._read(fd)
+                if fd in self._from:
+                    self._read(fd)
+                elif not self._obey():
+                    fds.remove(fd)
             now_ns = self._now_ns()
             while self._due and self._due[0][0] <= now_ns:
                 heapq.heappop(self._due)[2]()
 
+    def _obey(self) -> bool:
+        """Put the ordered radio in place; False where there will be no more orders."""
+        assert self._orders is not None
+        ordered = self._orders.taken(self._now_ns())
+        self._radio = ordered or self._radio
+        return ordered is not None
+
     def _now_ns(self) -> int:
-        return time.monotonic_ns() - self._begin_ns
+        return time.monotonic_ns() - self.began_ns
 
     def _pause_s(self) -> float:
         if not self._due:

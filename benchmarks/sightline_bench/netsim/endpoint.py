@@ -24,17 +24,17 @@ CHUNK = 1 << 16
 
 def serve(control: socket.socket) -> None:
     control.sendall(b"!")
-    with _socket() as listening:
+    with stream_socket() as listening:
         listening.bind((SERVICE, PORT))
         listening.listen(16)
         while True:
             connection, _ = listening.accept()
             with connection, contextlib.suppress(OSError, EOFError):
-                _tune(connection)
+                tune(connection)
                 while True:
-                    head = _receive(connection, HEAD.size)
+                    head = receive(connection, HEAD.size)
                     up_bytes, down_bytes = HEAD.unpack(head)
-                    _receive(connection, up_bytes - HEAD.size)
+                    receive(connection, up_bytes - HEAD.size)
                     connection.sendall(bytes(down_bytes))
 
 
@@ -46,24 +46,24 @@ def ask(control: socket.socket, plan: dict[str, list[int]]) -> dict[str, list[fl
     for size in plan["sizes"]:
         for _ in range(n):
             began = time.perf_counter()
-            with _connected() as connection:
-                _exchange(connection, size, down_bytes)
+            with connected() as connection:
+                exchange(connection, size, down_bytes)
                 found.setdefault(f"cold {size}", []).append(1000 * (time.perf_counter() - began))
-            with _connected() as connection:
-                _exchange(connection, HEAD.size, 1)  # the round trip becomes known
+            with connected() as connection:
+                exchange(connection, HEAD.size, 1)  # the round trip becomes known
                 time.sleep(0.05)  # and acknowledged
                 began = time.perf_counter()
-                _exchange(connection, size, down_bytes)
+                exchange(connection, size, down_bytes)
                 found.setdefault(f"warm {size}", []).append(1000 * (time.perf_counter() - began))
     return found
 
 
-def _exchange(connection: socket.socket, up_bytes: int, down_bytes: int) -> None:
+def exchange(connection: socket.socket, up_bytes: int, down_bytes: int) -> None:
     connection.sendall(HEAD.pack(up_bytes, down_bytes) + bytes(up_bytes - HEAD.size))
-    _receive(connection, down_bytes)
+    receive(connection, down_bytes)
 
 
-def _receive(connection: socket.socket, size: int) -> bytes:
+def receive(connection: socket.socket, size: int) -> bytes:
     parts = []
     while size:
         part = connection.recv(min(size, CHUNK))
@@ -74,20 +74,21 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _socket() -> socket.socket:
+def stream_socket() -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    _tune(sock)
+    tune(sock)
     return sock
 
 
-def _connected() -> socket.socket:
-    sock = _socket()
+def connected() -> socket.socket:
+    sock = stream_socket()
     sock.connect((SERVICE, PORT))
     return sock
 
 
-def _tune(sock: socket.socket) -> None:
-    # The model's congestion control; another default would be compared with something else.
+def tune(sock: socket.socket) -> None:
+    # The model's congestion control; another default would be compared with something else. Only sockets may choose it:
+    # a namespace's own default may be none that the machine's owner has not allowed.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

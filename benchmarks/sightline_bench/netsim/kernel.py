@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -16,9 +17,11 @@ from sightline_bench.netsim.clock import MS_NS, VirtualTime
 from sightline_bench.netsim.connection import Connection
 from sightline_bench.netsim.emulator import Emulator
 from sightline_bench.netsim.exchange import Exchange, Payload
+from sightline_bench.netsim.orders import Orders
 from sightline_bench.netsim.profiles import AWAKE, Profile
-from sightline_bench.netsim.radio import RadioState
+from sightline_bench.netsim.radio import Direction, RadioModel, RadioState
 from sightline_bench.netsim.stack import TCP, Session, Stack
+from sightline_bench.netsim.traces import Trace
 from sightline_bench.netsim.tunnel import available
 from sightline_bench.netsim.wire import Wire
 from sightline_shared.errors import InputError
@@ -29,21 +32,29 @@ BARE = Stack("tcp", TCP, False, (0, 0), (0, 0))
 
 @dataclass(frozen=True)
 class Measured:
-    """What the phone's side printed (milliseconds by `"cold 512"`, ...); `late_ms` is the emulator's lateness at p99."""
+    """What the phone's side printed (milliseconds by `"cold 512"`, ...); `late_ms` is the emulator's lateness at p99.
+
+    `began_ns` is the instant of the monotonic clock at which the links' time began.
+    """
 
     ms: dict[str, list[float]]
     late_ms: float
     is_good: bool
+    began_ns: int
 
 
-def measured(profile: Profile, sizes: Sequence[int], down_bytes: int, n: int, seed: int = 0) -> Measured:
-    """Ask over the kernel's TCP through `profile`, its radio awake; raises InputError where TUN devices cannot be had."""
-    plan = {"sizes": list(sizes), "down_bytes": [down_bytes], "n": [n]}
-    return through(profile, "sightline_bench.netsim.endpoint", plan, seed)
+def through(
+    profile: Profile,
+    module: str,
+    plan: Mapping[str, Any],
+    seed: int = 0,
+    recorded: Mapping[Direction, Trace] | None = None,
+    radio: RadioModel = AWAKE,
+) -> Measured:
+    """Run both sides of `module`, which serve and ask as the plan says, with `profile` between them; raises InputError.
 
-
-def through(profile: Profile, module: str, plan: Mapping[str, Any], seed: int = 0) -> Measured:
-    """Run both sides of `module`, which serve and ask as the plan says, with `profile` between them; raises InputError."""
+    `recorded` traces stand in for the profile's rates. The phone may order what its `radio` does before a query.
+    """
     missing = available()
     if missing:
         raise InputError(
@@ -54,25 +65,30 @@ def through(profile: Profile, module: str, plan: Mapping[str, Any], seed: int = 
         greeting = service.control.recv(1000)
         if not greeting:
             raise InputError("tun: expected the service's side to begin, but it failed; its message stands above.")
-        emulator = Emulator(profile.cell(seed), RadioState(AWAKE), phone.device, service.device)
+        orders = Orders(phone.control.fileno(), radio, random.Random(f"phases/{seed}"))
+        cell = profile.cell(seed, recorded)
+        emulator = Emulator(cell, RadioState(radio, used_ns=0), phone.device, service.device, orders)
         phone.control.sendall(greeting)
         emulator.run(phone.output.fileno())
         said = phone.output.read()
         if phone.process.wait() or not said:
             raise InputError("tun: expected the phone's side to end well, but it failed; its message stands above.")
-    return Measured(json.loads(said), emulator.lateness.worst_ms, emulator.lateness.is_good)
+    late = emulator.lateness
+    return Measured(json.loads(said), late.worst_ms, late.is_good, emulator.began_ns)
 
 
-def modelled(profile: Profile, size_bytes: int, down_bytes: int, session: Session, n: int) -> list[float]:
-    """Return the milliseconds of `n` such exchanges in virtual time, each with a seed of its own."""
-    return [_modelled(profile, size_bytes, down_bytes, session, seed) for seed in range(n)]
+def modelled(
+    profile: Profile, size_bytes: int, down_bytes: int, session: Session, seeds: Iterable[int], stack: Stack = BARE
+) -> list[float]:
+    """Return the milliseconds of one such exchange in virtual time for each of `seeds`."""
+    return [_modelled(profile, Payload(size_bytes, down_bytes), session, seed, stack) for seed in seeds]
 
 
-def _modelled(profile: Profile, size_bytes: int, down_bytes: int, session: Session, seed: int) -> float:
+def _modelled(profile: Profile, payload: Payload, session: Session, seed: int, stack: Stack) -> float:
     time = VirtualTime()
     wire = Wire(time, profile.cell(seed), RadioState(AWAKE))
-    connection = Connection(wire, BARE, session, round(profile.round_trip_ms * MS_NS))
-    exchange = Exchange(connection, Payload(size_bytes, down_bytes), lambda now_ns: 0)
+    connection = Connection(wire, stack, session, round(profile.round_trip_ms * MS_NS))
+    exchange = Exchange(connection, payload, lambda now_ns: 0)
     exchange.begin()
     time.run()
     assert exchange.result is not None

@@ -77,11 +77,12 @@ class Link:
         self._forget(now_ns)
         if self._full(size_bytes):
             return Dropped.QUEUE_FULL
-        late_ns = self._jitter.late_ns(now_ns - self._passed_ns)
+        pause_ns = now_ns - self._passed_ns
+        late_ns = self._jitter.late_ns(pause_ns)
         self._passed_ns = self._capacity.serve(now_ns, size_bytes)
         self._waiting.append((self._passed_ns, size_bytes))
         self._waiting_bytes += size_bytes
-        if self._loss and self._loss.loses():
+        if self._loss and self._loss.loses(pause_ns):
             return Dropped.LOST
         self._arrives_ns = max(self._arrives_ns, self._passed_ns + self._propagation_ns + late_ns)
         return self._arrives_ns

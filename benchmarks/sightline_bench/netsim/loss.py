@@ -1,11 +1,15 @@
-"""Losses that come in bursts: the model of Gilbert and Elliott, one step a packet."""
+"""Losses that come in bursts: the model of Gilbert and Elliott, one step a packet, which forgets with time."""
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
 from sightline_shared.errors import ConfigInvalid
+
+# How long a bad spell lasts in which nobody sends: what fades at walking pace does so for some tens of milliseconds. Assumed.
+MEMORY_NS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,33 @@ class GilbertElliott:
         return cls(turns_bad=share / (1 - share) / burst_packets, turns_good=1 / burst_packets)
 
     @property
+    def bad_share(self) -> float:
+        """The share of packets that meet the bad state in the long run."""
+        return self.turns_bad / (self.turns_bad + self.turns_good)
+
+    @property
     def share(self) -> float:
         """The share of packets that are lost in the long run."""
-        if not self.turns_bad:
-            return self.lost_when_good
-        bad = self.turns_bad / (self.turns_bad + self.turns_good)
+        bad = self.bad_share
         return bad * self.lost_when_bad + (1 - bad) * self.lost_when_good
 
 
 class LossState:
-    """Where one link stands in its model; begins in the good state."""
+    """Where one link stands in its model.
+
+    After a pause of `t` its state is drawn anew with the chance 1 - exp(-t / MEMORY_NS): else what is sent again after a
+    timer, with nothing in between, would meet the same burst for a minute.
+    """
 
     def __init__(self, model: GilbertElliott, rng: random.Random) -> None:
         self._model, self._rng = model, rng
         self._bad = False
 
-    def loses(self) -> bool:
-        """Take one packet's step, and return whether the packet is lost."""
+    def loses(self, pause_ns: int) -> bool:
+        """Take one packet's step, `pause_ns` after the one before it, and return whether the packet is lost."""
         model = self._model
+        if pause_ns > 0 and self._rng.random() >= math.exp(-pause_ns / MEMORY_NS):
+            self._bad = self._rng.random() < model.bad_share
         turns = self._rng.random() < (model.turns_good if self._bad else model.turns_bad)
         self._bad ^= turns
         return self._rng.random() < (model.lost_when_bad if self._bad else model.lost_when_good)

@@ -89,6 +89,12 @@ class Profile:
         return Cell(links, half_ns)
 
 
+# What both ends take themselves is measured through it.
+NO_NETWORK = Profile(
+    "none", "no network", "what client and service take", 0.0, 10_000.0, 10_000.0, 0.0, 10_000, None, "", AWAKE
+)
+
+
 @dataclass(frozen=True)
 class Profiles:
     """What one file holds, by name."""
@@ -229,6 +235,6 @@ def _capacity(source: Source, seed: int) -> Capacity:
     return ConstantRate(round(source * MBIT))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=128)  # some megabyte each, and a run takes them in turn
 def _trace(shape: TraceShape, seed: int) -> Trace:
     return synthetic_trace(shape, TRACE_SECONDS, seed)

@@ -16,11 +16,12 @@ import numpy as np
 
 from sightline_bench.netsim.clock import MS_NS
 from sightline_bench.netsim.exchange import Payload
-from sightline_bench.netsim.figures import GOAL_MS, summary
+from sightline_bench.netsim.figures import GOAL_MS, highest, summary
 from sightline_bench.netsim.percentiles import percentile, percentile_estimates, share_estimate
 from sightline_bench.netsim.table import Network, Plan, asked
 from sightline_bench.netsim.times import Drawn, Times
 from sightline_bench.netsim.virtual import Outcome
+from sightline_bench.stats import Floats
 from sightline_shared.protocol import REQUEST_ID_BYTES, Query, pack_query
 from sightline_shared.versions import PAIRING_BYTES
 
@@ -90,30 +91,43 @@ def measure(plan: Plan, names: Sequence[str], times: Times, step: Callable[[], N
 
 def _cell(
     plan: Plan, network: Network, situation: str, strategy: Strategy, times: Times
-) -> tuple[dict[str, Any], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Return the figures of one way to ask in one network, and the milliseconds to the final answer."""
+) -> tuple[dict[str, Any], Floats]:
+    """Return the figures of one way to ask in one network, and the milliseconds to the final answer.
+
+    Stages are means over the answered, so they add up to their mean.
+    """
     rng = random.Random(f"times/{plan.seed}")  # the same times for all ways and networks: they are compared
     drawn = [times.draw(rng) for _ in range(plan.n)]
     device_ms = np.array([strategy.device_ms(each) for each in drawn])
     local_ms = np.array([strategy.local_ms(each) for each in drawn]) if strategy.local_ms else np.full(plan.n, np.inf)
     if strategy.up_bytes is None:
         cell = {"stages_ms": {"device": _mean(local_ms)}, "bytes": {"up": 0, "down": 0}, "radio_ms": 0.0}
-        return {**_answers(local_ms, local_ms), **cell}, local_ms
+        # No more is known of an answer that needs no network than what was measured.
+        return {**_answers(local_ms, local_ms, of=times.rows), **cell}, local_ms
     service_ms = iter([strategy.service_ms(each) for each in drawn])
     payload = Payload(strategy.up_bytes, plan.answer_bytes)
-    outcomes = asked(plan, network, situation, payload, lambda now_ns: round(next(service_ms) * MS_NS))
+    outcomes, groups = (
+        asked(plan, network, situation, payload, lambda now_ns: round(next(service_ms) * MS_NS)),
+        plan.groups(network),
+    )
     after_ms = np.array([each.after for each in drawn])
     cloud_ms = device_ms + np.array([outcome.total_ms for outcome in outcomes]) + after_ms
-    figures = summary(outcomes)
-    stages = {"device": _mean(device_ms), **figures["stages_ms"], "after": _mean(after_ms)}
+    figures = summary(outcomes, groups)
+    answered = np.array([outcome.breakdown is not None for outcome in outcomes])
+    stages = {"device": _mean(device_ms[answered]), **figures["stages_ms"], "after": _mean(after_ms[answered])}
     cell = {name: figures[name] for name in ("unanswered", "bytes", "packets", "dropped", "radio_ms")}
     late = {"stages_p95_ms": _late(outcomes, device_ms, after_ms)}
-    return {**_answers(np.minimum(local_ms, cloud_ms), cloud_ms), "stages_ms": stages, **late, **cell}, cloud_ms
+    answers = _answers(np.minimum(local_ms, cloud_ms), cloud_ms, groups)
+    return {**answers, "stages_ms": stages, **late, **cell}, cloud_ms
 
 
-def _answers(first_ms: Any, final_ms: Any) -> dict[str, Any]:
+def _answers(first_ms: Floats, final_ms: Floats, groups: int = 1, of: int | None = None) -> dict[str, Any]:
     return {
-        name: {"ms": percentile_estimates(ms), "miss_200_ms": share_estimate(ms > GOAL_MS)}
+        name: {
+            "ms": percentile_estimates(ms, groups=groups, of=of),
+            "max_ms": highest(ms),
+            "miss_200_ms": share_estimate(ms > GOAL_MS, groups=groups),
+        }
         for name, ms in (("first", first_ms), ("final", final_ms))
     }
 
@@ -127,8 +141,8 @@ def _late(outcomes: Sequence[Outcome], device_ms: Any, after_ms: Any) -> dict[st
     return {name: percentile(ms, 95) for name, ms in stages.items()}
 
 
-def _mean(ms: Any) -> float:
-    return round(float(ms.mean()), 3)
+def _mean(ms: Floats) -> float:
+    return round(float(ms.mean()), 3) if ms.size else 0.0
 
 
 def as_markdown(found: Found, titles: Mapping[str, str]) -> str:

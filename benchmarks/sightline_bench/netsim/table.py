@@ -29,6 +29,8 @@ SITUATIONS: dict[str, tuple[Session, Rest]] = {
 }
 # A network that never changes has no instants to spread over.
 SPREAD_SECONDS = 10
+# Over so many made traces a device's queries are spread: one trace's p95 may be twice another's.
+TRACES = 20
 
 Cell = dict[str, Any]
 Table = dict[str, dict[str, dict[str, Cell]]]
@@ -56,6 +58,11 @@ class Network:
             return max(trace.round_ns for trace in self.recorded.values())
         return (SPREAD_SECONDS if self.profile.is_constant else TRACE_SECONDS) * SECOND_NS
 
+    @property
+    def traces(self) -> int:
+        """How many networks like this one there are to ask in; of a recorded one there is only itself."""
+        return 1 if self.recorded or self.profile.is_constant else TRACES
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -69,6 +76,10 @@ class Plan:
     answer_bytes: int = ANSWER_BYTES
     seed: int = 0
 
+    def groups(self, network: Network) -> int:
+        """Return in how many groups of neighbours the queries come, each in a trace of its own."""
+        return 1 if self.per_second is not None else min(self.n, network.traces)
+
 
 def measure(plan: Plan, sizes: Sequence[int], server_ms: float, step: Callable[[], None]) -> Table:
     """Return the figures by network, situation and size: bytes up without the envelope."""
@@ -78,15 +89,14 @@ def measure(plan: Plan, sizes: Sequence[int], server_ms: float, step: Callable[[
             row = table.setdefault(network.name, {}).setdefault(situation, {})
             for size in sizes:
                 payload = Payload(size + ENVELOPE_BYTES, plan.answer_bytes)
-                row[f"{size} B"] = summary(
-                    asked(plan, network, situation, payload, lambda now_ns: round(server_ms * MS_NS))
-                )
+                outcomes = asked(plan, network, situation, payload, lambda now_ns: round(server_ms * MS_NS))
+                row[f"{size} B"] = summary(outcomes, plan.groups(network))
                 step()
     return table
 
 
 def asked(plan: Plan, network: Network, situation: str, payload: Payload, server: Server) -> list[Outcome]:
-    """Return what became of `plan.n` queries."""
+    """Return what became of `plan.n` queries: trace by trace, and in each in order of time."""
     session, rest = SITUATIONS[situation]
     profile = network.profile
     setup = Setup(
@@ -98,9 +108,15 @@ def asked(plan: Plan, network: Network, situation: str, payload: Payload, server
         server=server,
         srtt_ns=round(profile.round_trip_ms * MS_NS),
     )
-    cell = profile.cell(plan.seed, network.recorded)
     if plan.per_second is None:
-        return device(cell, setup, plan.n, network.round_ns, plan.seed)
+        parts = np.array_split(np.arange(plan.n), plan.groups(network))
+        seeds = range(plan.seed * TRACES, plan.seed * TRACES + len(parts))
+        return [
+            outcome
+            for seed, part in zip(seeds, parts, strict=True)
+            for outcome in device(profile.cell(seed, network.recorded), setup, len(part), network.round_ns, seed)
+        ]
+    cell = profile.cell(plan.seed, network.recorded)
     # A Poisson process until its n-th arrival.
     gaps_s = np.random.default_rng(plan.seed).exponential(1 / plan.per_second, plan.n)
     return fleet(cell, setup, [round(at * SECOND_NS) for at in gaps_s.cumsum().tolist()], plan.seed)

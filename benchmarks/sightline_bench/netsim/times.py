@@ -35,6 +35,11 @@ class Times:
     service: Floats
     cached: Floats
 
+    @property
+    def rows(self) -> int:
+        """How many of the least were measured."""
+        return min(len(getattr(self, name)) for name in self.__dataclass_fields__)
+
     def draw(self, rng: random.Random) -> Drawn:
         """Return one query's times."""
         row = rng.randrange(len(self.device))

@@ -28,8 +28,19 @@ class Waits:
     queue_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    """What is on its way, and what is to be done when it arrives, or is lost."""
+
+    direction: Direction
+    size_bytes: int
+    arrive: Callable[[], None]
+    lose: Callable[[], None]
+    waits: Waits
+
+
 class Wire:
-    """Sends packets both ways; `arrive` is called when a packet arrives, and never when it does not."""
+    """Sends packets both ways; `arrive` is called when a packet arrives, and `lose` when one is known that never will."""
 
     def __init__(self, time: VirtualTime, cell: Cell, radio: RadioState) -> None:
         self.time, self.radio = time, radio
@@ -42,33 +53,37 @@ class Wire:
         self._next = Waits()
         return self._next
 
-    def send(self, direction: Direction, size_bytes: int, arrive: Callable[[], None]) -> None:
+    def send(
+        self, direction: Direction, size_bytes: int, arrive: Callable[[], None], lose: Callable[[], None] = lambda: None
+    ) -> None:
         count = self.counts[direction]
         count.packets += 1
         count.size_bytes += size_bytes
         waits, self._next = self._next or Waits(), None
+        packet = _Packet(direction, size_bytes, arrive, lose, waits)
         before_ns = self._cell.before_ns(direction)
         if before_ns:
-            self.time.after(before_ns, lambda: self._reach(direction, size_bytes, arrive, waits))
+            self.time.after(before_ns, lambda: self._reach(packet))
         else:
-            self._reach(direction, size_bytes, arrive, waits)
+            self._reach(packet)
 
-    def _reach(self, direction: Direction, size_bytes: int, arrive: Callable[[], None], waits: Waits) -> None:
+    def _reach(self, packet: _Packet) -> None:
         """A packet is at the radio."""
-        ready_ns = self.radio.gate(self.time.now_ns, direction)
-        waits.wake_ns = ready_ns - self.time.now_ns
-        if waits.wake_ns:
-            self.time.at(ready_ns, lambda: self._cross(direction, size_bytes, arrive, waits))
+        ready_ns = self.radio.gate(self.time.now_ns, packet.direction)
+        packet.waits.wake_ns = ready_ns - self.time.now_ns
+        if packet.waits.wake_ns:
+            self.time.at(ready_ns, lambda: self._cross(packet))
         else:
-            self._cross(direction, size_bytes, arrive, waits)
+            self._cross(packet)
 
-    def _cross(self, direction: Direction, size_bytes: int, arrive: Callable[[], None], waits: Waits) -> None:
+    def _cross(self, packet: _Packet) -> None:
         """A packet is at the link."""
-        link, now_ns = self._cell.links[direction], self.time.now_ns
-        waits.queue_ns = link.backlog_ns(now_ns)
-        arrives_ns = link.offer(now_ns, size_bytes)
+        link, now_ns = self._cell.links[packet.direction], self.time.now_ns
+        packet.waits.queue_ns = link.backlog_ns(now_ns)
+        arrives_ns = link.offer(now_ns, packet.size_bytes)
         if isinstance(arrives_ns, Dropped):
-            self.counts[direction].dropped += 1
+            self.counts[packet.direction].dropped += 1
+            packet.lose()
         else:
             self.radio.use(now_ns + link.backlog_ns(now_ns))
-            self.time.at(arrives_ns, arrive)
+            self.time.at(arrives_ns, packet.arrive)

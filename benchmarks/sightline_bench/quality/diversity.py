@@ -194,5 +194,7 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 
 def shown(entry: dict[str, Any], times: float, digits: int = 1) -> str:
+    if not entry["n"]:
+        return "-"
     low, high = entry["interval"]
     return f"{times * entry['value']:.{digits}f} [{times * low:.{digits}f}, {times * high:.{digits}f}]"

@@ -110,7 +110,7 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     lines += ["", f"| the service says | n | by | {' | '.join(outcomes)} |", "|---|---|---|" + "---|" * len(outcomes)]
     for rows, ways in result["said"].items():
         for way, row in ways.items():
-            cells = " | ".join(percent(row[name]) if row[name]["n"] else "-" for name in outcomes)
+            cells = " | ".join(percent(row[name]) for name in outcomes)
             lines.append(f"| {rows} | {row[outcomes[0]]['n']} | {way} | {cells} |")
     lines += [
         "",
@@ -130,11 +130,14 @@ def pocket_lines(result: dict[str, Any]) -> list[str]:
     lines = ["", f"| the pocket says | n | by | {' | '.join(columns)} |", "|---|---|---|" + "---|" * len(columns)]
     for rows, ways in result.items():
         for way, row in ways.items():
-            cells = " | ".join(percent(row[name]) if row[name]["n"] else "-" for name in columns)
+            cells = " | ".join(percent(row[name]) for name in columns)
             lines.append(f"| {rows} | {row[columns[0]]['n']} | {way} | {cells} |")
     return lines
 
 
 def percent(entry: dict[str, Any]) -> str:
+    """Return a share in per cent with its interval; a dash where nothing was asked."""
+    if not entry["n"]:
+        return "-"
     low, high = entry["interval"]
     return f"{100 * entry['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"

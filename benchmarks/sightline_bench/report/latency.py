@@ -12,7 +12,7 @@ from sightline_bench.stats import enough_for
 from sightline_shared.errors import ExtraMissing
 
 # In one picture; of more, those with the largest medians are shown, and the caption says so.
-MOST_SERIES = 12
+MOST_SERIES = 16
 LEVELS = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 WIDTH, HEIGHT = 13.0, 4.6
 
@@ -20,32 +20,65 @@ WIDTH, HEIGHT = 13.0, 4.6
 def plots(samples: Mapping[str, Sequence[float]], unit: str) -> bytes:
     """Return a PNG: at the left time against percentile, both on logarithmic scales, at the right the cumulative share.
 
-    The spectrum of a series ends where its sample becomes too small for the percentile. Raises ExtraMissing without
-    matplotlib.
+    The spectrum of a series ends where its sample becomes too small for the percentile; where no sample is enough for more than
+    the median there is none. Raises ExtraMissing without matplotlib.
     """
     pyplot = canvas()
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(WIDTH, HEIGHT))
-    colours = pyplot.get_cmap("tab20")
-    most = max(len(values) for values in samples.values())
-    for number, (name, values) in enumerate(largest(samples).items()):
-        found = np.sort(np.asarray(values, float))
-        colour = colours((2 * number) % 20 + (2 * number) // 20)
-        reached = [level for level in LEVELS if enough_for(level, len(found))]
-        fine = 100 * (1 - np.geomspace(0.5, 1 - reached[-1] / 100, 60))
-        left.plot(1 / (1 - fine / 100), np.percentile(found, fine), color=colour, label=name)
-        right.plot(found, np.arange(1, len(found) + 1) / len(found), color=colour)
-    left.set(xscale="log", yscale="log", xlabel="percentile", ylabel=unit, title="latency spectrum")
-    reached = [level for level in LEVELS if enough_for(level, most)]
-    left.set_xticks([1 / (1 - level / 100) for level in reached], [f"{level:g}" for level in reached])
-    left.minorticks_off()
-    right.set(xscale="log", xlabel=unit, ylabel="share of the measurements", title="cumulative share")
-    for axis in (left.yaxis, right.xaxis):
-        axis.set_major_formatter("{x:g}")
-    for panel in (left, right):
-        panel.grid(True, alpha=0.25)
-    figure.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    shown = {name: np.sort(np.asarray(values, float)) for name, values in largest(samples).items()}
+    far = reaches_far(samples)
+    figure, panels = pyplot.subplots(1, 2 if far else 1, figsize=(WIDTH if far else WIDTH * 0.6, HEIGHT), squeeze=False)
+    colours = dict(zip(shown, _colours(pyplot), strict=False))
+    if far:
+        _spectrum(panels[0][0], shown, colours, unit)
+    _shares(panels[0][-1], shown, colours, unit)
+    figure.legend(*panels[0][-1].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     figure.tight_layout()
     return as_png(pyplot, figure)
+
+
+def reaches_far(samples: Mapping[str, Sequence[float]]) -> bool:
+    """Return whether a series is long enough for a percentile beyond the median."""
+    return len(_levels(max(map(len, samples.values()), default=0))) > 1
+
+
+def _spectrum(panel: Any, shown: Mapping[str, Any], colours: Mapping[str, Any], unit: str) -> None:
+    for name, found in shown.items():
+        fine = 100 * (1 - np.geomspace(0.5, 1 - _levels(len(found))[-1] / 100, 60))
+        # Order statistics: what was never answered is infinite, and not drawn.
+        panel.plot(1 / (1 - fine / 100), np.percentile(found, fine, method="inverted_cdf"), color=colours[name])
+    levels = _levels(max(map(len, shown.values())))
+    panel.set(xscale="log", yscale="log", xlabel="percentile", ylabel=unit, title="latency spectrum")
+    panel.set_xticks([1 / (1 - level / 100) for level in levels], [f"{level:g}" for level in levels])
+    panel.xaxis.minorticks_off()
+    plain_numbers(panel.yaxis)
+    panel.grid(True, alpha=0.25)
+
+
+def _shares(panel: Any, shown: Mapping[str, Any], colours: Mapping[str, Any], unit: str) -> None:
+    for name, found in shown.items():
+        share = np.arange(1, len(found) + 1) / len(found)
+        panel.plot(found, share, color=colours[name], label=name.removesuffix(" ms").removesuffix(","))
+    panel.set(xscale="log", xlabel=unit, ylabel="share of the measurements", title="cumulative share")
+    plain_numbers(panel.xaxis)
+    panel.grid(True, alpha=0.25)
+
+
+def plain_numbers(axis: Any) -> None:
+    """Label 1, 2 and 5 of each decade in full: a range within one decade has ticks, too."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _levels(n: int) -> list[float]:
+    return [level for level in LEVELS if enough_for(level, n)]
+
+
+def _colours(pyplot: Any) -> list[Any]:
+    colours = pyplot.get_cmap("tab20")
+    return [colours(place) for place in (*range(0, 20, 2), *range(1, 20, 2))]
 
 
 def largest(samples: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:

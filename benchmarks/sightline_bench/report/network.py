@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from sightline_bench.report.latency import as_png, canvas
 
@@ -23,6 +21,11 @@ COLOURS = {
     "after": "#a9dfbf",
 }
 GOAL_MS = 200.0
+# Longer bars are cut off: on a scale that holds EDGE one would see nothing of the others.
+SHOWN_MS = 1000.0
+RECORDED = ", recorded"
+# Crops take the device longer, racing is the code again.
+BY_BYTES = ("code", "int8 vector", "float vector", "photo 40 KB", "photo 120 KB")
 
 
 def pictures(result: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
@@ -30,17 +33,29 @@ def pictures(result: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
     networks, titles = result["networks"], result["titles"]
     yield (
         _against_bytes(networks, titles),
-        "Milliseconds to the final answer against bytes up, body only, on a warm connection: median, and p95 dashed. The line: 200 ms.",
+        "Milliseconds to the final answer against bytes up, body only, on a warm connection; the line: 200 ms. Flat at the left: what fits "
+        "one packet costs the same. Dashed: recorded traces.",
     )
     yield (
         _stacked(networks, titles),
-        "Where the time goes, means: the 64-byte code (upper bar) and a photograph of 40 KB (lower bar), by situation.",
+        f"Where the time goes, means: the 64-byte code (upper bar) and a photograph of 40 KB (lower bar), by situation, up to {SHOWN_MS:g} "
+        "ms; the number is the whole. The line: 200 ms.",
     )
     if result["timeline"]:
         yield (
             _timeline(result["timeline"]),
-            f"{result['timeline']['network']}: each code's answer by when it was asked, and what the network could carry in each second.",
+            f"{result['timeline']['network']}: each code's answer by when it was asked, and what the network could carry in each second: who "
+            "asks in an outage waits for its end.",
         )
+
+
+def samples_by_strategy(samples: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Sequence[float]]]:
+    """Return the raw milliseconds of a `bench network` result by way to ask, by network."""
+    found: dict[str, dict[str, Sequence[float]]] = {}
+    for name, values in samples.items():
+        strategy = next((each for each in STACKED if name.endswith(f" {each} ms")), name)
+        found.setdefault(f"{strategy}, warm, by network", {})[name.removesuffix(f" {strategy} ms")] = values
+    return found
 
 
 def _against_bytes(networks: Mapping[str, Any], titles: Mapping[str, str]) -> bytes:
@@ -48,27 +63,30 @@ def _against_bytes(networks: Mapping[str, Any], titles: Mapping[str, str]) -> by
     from sightline_bench.netsim.strategies import STRATEGIES
 
     pyplot = canvas()
-    figure, panel = pyplot.subplots(figsize=(11, 6))
+    figure, panels = pyplot.subplots(1, 2, figsize=(14, 6), sharey=True)
     colours = pyplot.get_cmap("tab20")
-    for number, (network, row) in enumerate(networks.items()):
-        cells = [
-            (STRATEGIES[name].up_bytes, cell["final"]["ms"], name)
-            for name, cell in row.get(SITUATION, {}).items()
-            # Crops take the device longer, racing is the code again.
-            if name in ("code", "int8 vector", "float vector", "photo 40 KB", "photo 120 KB")
-        ]
-        cells.sort(key=lambda cell: cell[0] or 0)
-        for level, style in (("p50", "-o"), ("p95", "--")):
-            points = [(size, ms[level]["value"]) for size, ms, _ in cells if ms.get(level, {}).get("value")]
+    # A recorded trace has the colour of the made one that is like it.
+    order = {name: place for place, name in enumerate(name for name in networks if not name.endswith(RECORDED))}
+    for panel, level in zip(panels, ("p50", "p95"), strict=True):
+        for number, (network, row) in enumerate(networks.items()):
+            cells = row.get(SITUATION, {})
+            points = [
+                (STRATEGIES[name].up_bytes, cells[name]["final"]["ms"][level]["value"])
+                for name in BY_BYTES
+                if cells.get(name, {}).get("final", {}).get("ms", {}).get(level, {}).get("value")
+            ]
             if points:
-                label = titles.get(network, network) if level == "p50" else None
-                panel.plot(*zip(*points, strict=True), style, color=colours(number % 20), label=label, markersize=4)
-    panel.axhline(GOAL_MS, color="black", linewidth=0.8)
-    panel.set(xscale="log", yscale="log", xlabel="bytes up", ylabel="ms to the final answer")
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_formatter("{x:g}")
-    panel.grid(True, alpha=0.25)
-    figure.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+                colour = colours(order.get(network.removesuffix(RECORDED), number) % 20)
+                style = "--" if network.endswith(RECORDED) else "-"
+                label = titles.get(network, network)
+                panel.plot(*zip(*points, strict=True), style, marker="o", color=colour, label=label, markersize=4)
+        panel.axhline(GOAL_MS, color="black", linewidth=0.8)
+        panel.set(xscale="log", yscale="log", xlabel="bytes up", title=level)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter("{x:g}")
+        panel.grid(True, alpha=0.25)
+    panels[0].set_ylabel("ms to the final answer")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     figure.tight_layout()
     return as_png(pyplot, figure)
 
@@ -83,15 +101,9 @@ def _stacked(networks: Mapping[str, Any], titles: Mapping[str, str]) -> bytes:
     for panel, situation in zip(panels[0], situations, strict=True):
         for place, row in enumerate(networks.values()):
             for shift, name in zip((-0.2, 0.2), STACKED, strict=True):
-                left = 0.0
-                for stage, ms in row.get(situation, {}).get(name, {}).get("stages_ms", {}).items():
-                    panel.barh(place + shift, ms, left=left, height=0.36, color=COLOURS[stage])
-                    left += ms
+                _bar(panel, place + shift, row.get(situation, {}).get(name, {}).get("stages_ms", {}))
         panel.axvline(GOAL_MS, color="black", linewidth=0.8)
-        panel.set(title=situation, xlabel="ms (a square-root scale)")
-        panel.set_xscale("function", functions=(_root, np.square))
-        panel.set_xlim(left=0)
-        panel.locator_params(axis="x", nbins=5)
+        panel.set(title=situation, xlabel="ms", xlim=(0, 1.13 * SHOWN_MS))
     panels[0][0].set_yticks(range(len(networks)), [titles.get(name, name) for name in networks], fontsize=8)
     panels[0][0].invert_yaxis()
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
@@ -100,9 +112,15 @@ def _stacked(networks: Mapping[str, Any], titles: Mapping[str, str]) -> bytes:
     return as_png(pyplot, figure)
 
 
-def _root(values: Any) -> Any:
-    # Matplotlib asks about places left of zero as well.
-    return np.sqrt(np.maximum(values, 0))
+def _bar(panel: Any, place: float, stages_ms: Mapping[str, float]) -> None:
+    """Draw the stages one after another as far as the panel goes, and the whole as a number."""
+    left = 0.0
+    for stage, ms in stages_ms.items():
+        shown = min(ms, max(0.0, SHOWN_MS - left))
+        panel.barh(place, shown, left=left, height=0.36, color=COLOURS[stage])
+        left += shown
+    if stages_ms:
+        panel.text(left + 8, place, f"{sum(stages_ms.values()):,.0f}", va="center", fontsize=6.5)
 
 
 def _timeline(found: Mapping[str, Any]) -> bytes:
@@ -123,7 +141,7 @@ def _timeline(found: Mapping[str, Any]) -> bytes:
     below.set(xlabel="seconds of the trace", ylabel="Mbit/s that could pass")
     below.set_ylim(bottom=0)
     below.set_xlim(0, len(found["capacity_mbit"]["down"]))
-    below.legend(fontsize=8)
+    below.legend(fontsize=8, loc="upper left")
     for panel in (above, below):
         panel.grid(True, alpha=0.25)
     figure.tight_layout()

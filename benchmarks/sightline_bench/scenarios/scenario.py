@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).parent
 MAX_BYTES = 64 * 2**10
 # Results are written where `bench all` says; these measure nothing.
 RESERVED = ("--out", "--raw", "--json", "--summary")
-NO_MEASUREMENTS = ("all", "compare", "report")
+NO_MEASUREMENTS = ("all", "compare", "report", "tables")
 
 
 @dataclass(frozen=True)

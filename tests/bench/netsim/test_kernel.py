@@ -13,17 +13,19 @@ from pathlib import Path
 import pytest
 
 from sightline_bench.netsim import kernel
-from sightline_bench.netsim.agreement import agreement, as_markdown, product_agreement
+from sightline_bench.netsim.agreement import BARE_TCP, DRAWS, agreement, as_markdown, kernel_seed, model_seeds
 from sightline_bench.netsim.capacity import MBIT, ConstantRate
 from sightline_bench.netsim.cell import Cell
 from sightline_bench.netsim.clock import MS_NS
-from sightline_bench.netsim.emulator import Emulator, Lateness
+from sightline_bench.netsim.emulator import Emulator
+from sightline_bench.netsim.lateness import Lateness
 from sightline_bench.netsim.link import Limit, Link
+from sightline_bench.netsim.orders import ORDERS, Orders
 from sightline_bench.netsim.profiles import AWAKE, Profile, shipped_profiles
-from sightline_bench.netsim.radio import Direction, RadioState
+from sightline_bench.netsim.radio import Direction, RadioModel, RadioState, State
 from sightline_bench.netsim.stack import Session
 from sightline_bench.netsim.tunnel import available, hurried
-from sightline_bench.quality.tasks import samples_suite
+from sightline_bench.netsim.virtual import Rest
 from sightline_shared.errors import InputError
 
 needs_tun = pytest.mark.skipif(bool(available()), reason=available())
@@ -91,7 +93,7 @@ def test_the_scheduler_is_asked_back() -> None:
 
 @needs_tun
 def test_the_kernels_tcp_is_never_faster_than_the_links_allow() -> None:
-    found = kernel.measured(NEAR, [8, 40_000], down_bytes=100, n=2)
+    found = kernel.through(NEAR, BARE_TCP.module, {"sizes": [8, 40_000], "down_bytes": [100], "n": [2]})
     assert {name: len(ms) for name, ms in found.ms.items()} == {
         "cold 8": 2,
         "warm 8": 2,
@@ -135,23 +137,11 @@ os.kill(os.getpid(), 9)
 @needs_tun
 def test_an_agreement_has_every_cell_or_is_refused() -> None:
     steps: list[None] = []
-    found, samples = agreement([NEAR], [96], 3, lambda: steps.append(None))
+    found, samples = agreement(BARE_TCP, [NEAR], [96], 3, 0, lambda: steps.append(None))
     assert list(found) == ["near"] and len(steps) == 1
     assert {name: len(ms) for name, ms in samples.items()} == {"near cold 96 B ms": 3, "near warm 96 B ms": 3}
     assert found["near"]["refused"] or set(found["near"]["cells"]) == {"cold 96 B", "warm 96 B"}
     assert "| near |" in as_markdown(found)
-
-
-@needs_tun
-def test_the_real_client_asks_the_real_service_through_a_network(tmp_path: Path) -> None:
-    suite = samples_suite(tmp_path / "samples", items=4)
-    gallery = [str(photo.path) for photo in next(iter(suite.galleries.values()))]
-    photos = [str(photo.path) for photo in suite.tasks[0].queries][:4]
-    found, samples = product_agreement([NEAR], gallery, photos, tmp_path / "data", lambda: None)
-    assert list(found) == ["near"] and len(samples["near warm product ms"]) == len(samples["near cold product ms"]) > 0
-    # A round trip of 10 ms, and another one for the connection.
-    assert min(samples["near warm product ms"]) > 10 and min(samples["near cold product ms"]) > 20
-    assert "refused" in as_markdown(found) or "| near | warm, client and service |" in as_markdown(found)
 
 
 def test_a_table_shows_what_is_off_and_what_is_refused() -> None:
@@ -173,12 +163,81 @@ def test_a_table_shows_what_is_off_and_what_is_refused() -> None:
 def test_the_models_half_is_virtual_and_exact() -> None:
     profile = shipped_profiles().named("slow4g")
     # A round trip of 150 ms; 96 + 52 bytes at 750 kbit/s; 500 + 52 at 1.6 Mbit/s.
-    assert kernel.modelled(profile, 96, 500, Session.WARM, 2) == pytest.approx(
+    assert kernel.modelled(profile, 96, 500, Session.WARM, range(2)) == pytest.approx(
         [150 + 8 * 148 / 750 + 8 * 552 / 1600] * 2
     )
+
+
+def test_a_seed_is_another_network_for_the_kernel_and_for_the_model() -> None:
+    lte, still = (shipped_profiles().named(name) for name in ("lte", "dense4g"))
+    assert len(model_seeds(lte, 0)) == DRAWS and len(model_seeds(still, 0)) == 1
+    taken = [seed for run in range(20) for seed in (kernel_seed(run), *model_seeds(lte, run))]
+    assert len(set(taken)) == len(taken) == 20 * (1 + DRAWS)
+    first, again, other = (
+        kernel.modelled(lte, 96, 500, Session.WARM, model_seeds(lte, seed)[:9]) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+@needs_tun
+def test_the_kernels_packets_meet_the_seeds_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+    cell = Profile.cell
+    monkeypatch.setattr(
+        Profile, "cell", lambda self, seed, recorded=None: seeds.append(seed) or cell(self, seed, recorded)
+    )
+    agreement(BARE_TCP, [NEAR], [8], 1, 7, lambda: None)
+    assert kernel_seed(7) in seeds and set(model_seeds(NEAR, 7)) <= set(seeds)
+
+
+def radio_of(order: bytes) -> RadioState | None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(order)
+        theirs.close()
+        return Orders(ours.fileno(), shipped_profiles().named("dense4g").radio).taken(5 * MS_NS)
+
+
+def test_a_phone_orders_its_radio_to_be_asleep_or_awake() -> None:
+    asleep, awake = (radio_of(ORDERS[rest]) for rest in (Rest.IDLE, Rest.ACTIVE))
+    assert asleep and asleep.state(6 * MS_NS) is State.IDLE
+    assert awake and awake.state(6 * MS_NS) is State.CONNECTED
+    last = radio_of(ORDERS[Rest.ACTIVE] + ORDERS[Rest.IDLE])
+    assert last and last.state(6 * MS_NS) is State.IDLE
+    assert radio_of(b"") is None
+
+
+def test_an_ordered_radio_gates_what_is_sent_after_the_order() -> None:
+    (phone, phone_end), (service, service_end) = (socket.socketpair(type=socket.SOCK_DGRAM) for _ in range(2))
+    (stop, stop_end), (orders, orders_end) = socket.socketpair(), socket.socketpair()
+    links = {direction: Link(ConstantRate(100 * MBIT)) for direction in Direction}
+    model = RadioModel(
+        drx_after_ns=MS_NS, drx_cycle_ns=0, idle_after_ns=MS_NS, promotion_ns=30 * MS_NS, paging_cycle_ns=0
+    )
+    emulator = Emulator(
+        Cell(links, 0), RadioState(AWAKE), phone.fileno(), service.fileno(), Orders(orders.fileno(), model)
+    )
+    # Both are there before the loop looks for the first time, and no phone is left to order more.
+    phone_end.send(bytes([0x45]) + bytes(99))
+    orders_end.send(ORDERS[Rest.IDLE])
+    orders_end.close()
+    write = os.write
+
+    def stopped(fd: int, data: bytes) -> int:
+        stop_end.send(b"!")
+        return write(fd, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sightline_bench.netsim.emulator.os.write", stopped)
+        began_ns = time.monotonic_ns()
+        emulator.run(stop.fileno())
+    assert time.monotonic_ns() - began_ns >= 30 * MS_NS
+    assert len(service_end.recv(2000)) == 100
+    for sock in (phone, phone_end, service, service_end, stop, stop_end, orders):
+        sock.close()
 
 
 def test_without_tun_devices_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "available", lambda: "only root may make network namespaces")
     with pytest.raises(InputError, match="but only root may"):
-        kernel.measured(NEAR, [8], 100, 1)
+        kernel.through(NEAR, BARE_TCP.module, {})

@@ -243,7 +243,7 @@ def test_losses_have_the_share_and_the_bursts_that_they_are_given() -> None:
     model = GilbertElliott.of(0.03, burst_packets=4)
     assert model.share == pytest.approx(0.03)
     link = Link(ConstantRate(100 * MBIT), loss=model, seed="7")
-    lost = [link.offer(k * SECOND_NS, 100) is Dropped.LOST for k in range(200_000)]
+    lost = [link.offer(k * 8_000, 100) is Dropped.LOST for k in range(200_000)]
     bursts = [len(list(group)) for is_lost, group in itertools.groupby(lost) if is_lost]
     assert sum(lost) / len(lost) == pytest.approx(0.03, rel=0.1)
     assert sum(bursts) / len(bursts) == pytest.approx(4, rel=0.1)
@@ -260,7 +260,18 @@ def test_a_link_with_jitter_loses_the_same_packets_as_one_without() -> None:
 def test_a_model_that_never_turns_bad_loses_what_good_loses() -> None:
     assert GilbertElliott.of(0.0).share == 0 and GilbertElliott(0, 1, 1, 0.25).share == 0.25
     state = LossState(GilbertElliott.of(0.0), random.Random(1))
-    assert not any(state.loses() for _ in range(1000))
+    assert not any(state.loses(0) for _ in range(1000))
+
+
+def test_a_burst_is_over_when_something_is_sent_a_second_later() -> None:
+    state = LossState(GilbertElliott.of(0.1, 5), random.Random(2))
+    lost = [state.loses(SECOND_NS) for _ in range(50_000)]
+    after_a_loss = [after for before, after in itertools.pairwise(lost) if before]
+    assert sum(after_a_loss) / len(after_a_loss) == pytest.approx(0.1, rel=0.1) == sum(lost) / len(lost)
+    # At once the same model loses four of five packets that follow a lost one.
+    at_once = [state.loses(0) for _ in range(50_000)]
+    after_a_loss = [after for before, after in itertools.pairwise(at_once) if before]
+    assert sum(after_a_loss) / len(after_a_loss) == pytest.approx(0.8, rel=0.05)
 
 
 # --- refusals

@@ -26,7 +26,9 @@ def test_a_network_result_has_its_pictures() -> None:
         assert picture.width > 600 and len(picture.convert("RGB").getcolors(maxcolors=1 << 20) or []) > 20
     shown = section("network.json", made)
     urls = [base64.b64decode(each.url.partition(",")[2]) for each in shown.pictures]
-    assert urls[:3] == [png for png, _ in drawn] and len(shown.pictures) == 4  # and every raw measurement
+    assert (
+        urls[:3] == [png for png, _ in drawn] and len(shown.pictures) == 5
+    )  # and every raw measurement, by way to ask
     assert any(row.name == "networks > lte > warm > code > final > ms > p50" for row in shown.rows)
 
 

@@ -1,0 +1,190 @@
+"""The real client against the real service over each network, every way to ask side by side, and the model beside each.
+
+What client and service take themselves is measured in the same way with no network between them, and given to the model.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline_bench.netsim.figures import GOAL_MS
+from sightline_bench.netsim.kernel import Measured, through
+from sightline_bench.netsim.percentiles import percentile_estimates, share_estimate
+from sightline_bench.netsim.product import FIELDS
+from sightline_bench.netsim.profiles import NO_NETWORK, Profile
+from sightline_bench.netsim.radio import Direction
+from sightline_bench.netsim.schedule import Kind, schedule
+from sightline_bench.netsim.shots import Shot
+from sightline_bench.netsim.stack import Session
+from sightline_bench.netsim.table import SITUATIONS, Network
+from sightline_bench.netsim.traces import Trace
+from sightline_bench.netsim.twin import Own, draws, model_seeds, own_of, told, traces_of
+from sightline_bench.netsim.ways import LOCAL
+from sightline_bench.stats import Floats
+from sightline_shared.errors import InputError
+
+# Of a query with no network, at most.
+OWN_S = 0.05
+# What a client takes to be made, and a connection to open besides round trips.
+SPARE_LEAD_S = 0.15
+# Where the network changes nobody knows, and an outage shall not make most of the warm queries cold ones.
+TRACE_LEAD_S = 2.0
+
+Found = dict[str, dict[str, Any]]
+Samples = dict[str, list[float]]
+Rows = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked on every network: each of `ways` in each of `situations`, `n` times; `data` is a folder for the services'."""
+
+    ways: Sequence[str]
+    situations: Sequence[str]
+    n: int
+    seed: int
+    gallery: Sequence[str]
+    shots: Sequence[Shot]
+    data: Path
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return [(situation, way) for situation in self.situations for way in self.ways]
+
+
+Through = Callable[[Profile, Mapping[str, Any], int, Mapping[Direction, Trace]], Measured]
+
+
+def through_tun(profile: Profile, plan: Mapping[str, Any], seed: int, traces: Mapping[Direction, Trace]) -> Measured:
+    """Run a plan over TUN devices; raises InputError where there are none."""
+    return through(profile, "sightline_bench.netsim.product", plan, seed, traces, profile.radio)
+
+
+def compared(
+    networks: Sequence[Network], job: Job, carry: Through, step: Callable[[], None], tun: bool = True
+) -> tuple[Found, Samples]:
+    """Return each network's figures by situation and way, and the raw milliseconds; `carry` runs a plan over a profile."""
+    samples: Samples = {}
+    own = {kind: own_of(rows) for kind, rows in _run(NO_NETWORK, job, {}, {}, carry, tun, samples)[0].items()}
+    step()
+    found: Found = {}
+    for network in networks:
+        traces = traces_of(network.profile, network.recorded, job.seed)
+        rows, run = _run(network.profile, job, traces, own, carry, tun, samples, network.name)
+        found[network.name] = {"late_p99_ms": round(run.late_ms, 3), "refused": not run.is_good}
+        if run.is_good:
+            cells: dict[str, dict[str, Any]] = {}
+            for (situation, way), each in rows.items():
+                cell = _cell(network.profile, traces, situation, own[situation, way], each, run.began_ns, job.seed)
+                cells.setdefault(situation, {})[way] = cell
+            found[network.name]["cells"] = cells
+        step()
+    return found, samples
+
+
+def _run(
+    profile: Profile,
+    job: Job,
+    traces: Mapping[Direction, Trace],
+    own: Mapping[Kind, Own],
+    carry: Through,
+    tun: bool,
+    samples: Samples,
+    name: str = NO_NETWORK.name,
+) -> tuple[dict[Kind, Rows], Measured]:
+    """Run the job over one network; returns each kind's rows, and adds the raw ones to `samples`."""
+    takes_s = {kind: _takes_s(profile, traces, kind, own.get(kind), job.seed) for kind in job.kinds}
+    lead_s = {kind: _lead_s(profile, kind) for kind in job.kinds}
+    slots = schedule(job.kinds, takes_s, lead_s, job.n, len(job.shots), job.seed)
+    data = Path(tempfile.mkdtemp(dir=job.data)) / "service"
+    plan = {
+        "tun": tun,
+        "gallery": list(job.gallery),
+        "shots": [asdict(shot) for shot in job.shots],
+        "slots": [asdict(slot) for slot in slots],
+        "data": str(data),
+    }
+    file = data.with_suffix(".json")
+    file.write_text(json.dumps(plan))
+    run = carry(profile, {"file": str(file)}, 2 * job.seed, traces)
+    rows: dict[Kind, Rows] = {}
+    for situation, way in job.kinds:
+        label = f"{situation}, {way}"
+        each = {field: run.ms.get(f"{label}: {field}", []) for field in FIELDS}
+        if not each["final ms"]:
+            raise InputError(f"product: expected answers to '{label}' over {name}, got none that this way decides.")
+        rows[situation, way] = {**each, "left out": run.ms.get(f"{label}: left out", [])}
+        samples |= {f"{name}, {label}: {field}": each[field] for field in ("first ms", "final ms")}
+    return rows, run
+
+
+def _takes_s(profile: Profile, traces: Mapping[Direction, Trace], kind: Kind, own: Own | None, seed: int) -> float:
+    """Return what a query of a kind is expected to take: the model's median of instants that are spread over a minute."""
+    if own is None:
+        return OWN_S
+    at_s = [3.0 * place for place in range(20)]
+    final_ms = told(profile, traces, kind[0], own, at_s, model_seeds(seed, 1)).final_ms
+    return min(10.0, float(np.median(final_ms)) / 1000)
+
+
+def _lead_s(profile: Profile, kind: Kind) -> float:
+    """Return how long before a query its connection begins to open: a handshake, an exchange, and the radio's waking up."""
+    situation, way = kind
+    if SITUATIONS[situation][0] is not Session.WARM and way not in LOCAL:
+        return SPARE_LEAD_S
+    changes_s = 0.0 if profile.is_constant else TRACE_LEAD_S
+    return SPARE_LEAD_S + changes_s + 3 * profile.round_trip_ms / 1000 + profile.radio.promotion_ns / 1e9
+
+
+def _cell(
+    profile: Profile,
+    traces: Mapping[Direction, Trace],
+    situation: str,
+    own: Own,
+    rows: Rows,
+    began_ns: int,
+    seed: int,
+) -> dict[str, Any]:
+    first_ms, final_ms = np.array(rows["first ms"]), np.array(rows["final ms"])
+    due_s = [at - began_ns / 1e9 for at in rows["due s"]]
+    model = told(profile, traces, situation, own, due_s, model_seeds(seed, draws(profile, situation, len(due_s))))
+    real, twin = _answers(first_ms, final_ms), _answers(model.first_ms, model.final_ms)
+    answered = np.isfinite(final_ms)
+    return {
+        **real,
+        "model": twin,
+        "model_to_real": _ratios(real["final"]["ms"], twin["final"]["ms"]),
+        "bytes": {way: _mean(np.array(rows[way])[answered]) for way in ("up", "down")},
+        "codes": _mean(np.array(rows["codes"])[answered]),
+        "own_ms": {"device": _middle(own.device_ms), "service": _middle(own.round_trip_ms)},
+        "unanswered": int((~answered).sum()),
+        "left_out": len(rows["left out"]),
+        "not_open": int(len(due_s) - sum(rows["open"])),
+    }
+
+
+def _answers(first_ms: Floats, final_ms: Floats) -> dict[str, Any]:
+    return {
+        name: {"ms": percentile_estimates(ms), "miss_200_ms": share_estimate(ms > GOAL_MS)}
+        for name, ms in (("first", first_ms), ("final", final_ms))
+    }
+
+
+def _ratios(real: Mapping[str, Any], twin: Mapping[str, Any]) -> dict[str, float]:
+    pairs = {level: (twin[level]["value"], real[level]["value"]) for level in real if level in twin}
+    return {level: round(model / measured, 4) for level, (model, measured) in pairs.items() if model and measured}
+
+
+def _mean(values: Floats) -> float | None:
+    return round(float(values.mean()), 1) if len(values) else None
+
+
+def _middle(values: Floats) -> float:
+    return round(float(np.median(values)), 3)

@@ -1,0 +1,107 @@
+"""`bench network`'s options in real time: which networks, how many, what is refused before anything runs, what a result says of files."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from sightline_bench.commands import network
+from sightline_bench.netsim import realtime
+from sightline_bench.netsim.digests import file_digest
+from sightline_bench.netsim.product_table import as_markdown
+from sightline_bench.netsim.profiles import shipped_profiles
+from sightline_shared.errors import InputError
+
+FIVE = "\n".join(
+    f'[[profiles]]\nname = "{name}"\ntitle = "{name}"\nsource = "made"\nround_trip_ms = 10\ndown_mbit = 10\nup_mbit = 10\n'
+    "jitter_ms = 0\nqueue_packets = 100\n"
+    for name in "abcde"
+)
+
+
+def options(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    network.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def names(*words: str) -> list[str]:
+    args = options(*words)
+    book = network.read_profiles(Path(args.profile_file)) if args.profile_file else shipped_profiles()
+    return [each.name for each in network.plan_of(args, book).networks]
+
+
+def steady(path: Path, mbit: int) -> Path:
+    path.write_text("t_s,down_mbps\n" + "".join(f"{second},{mbit}\n" for second in range(10)))
+    return path
+
+
+def test_what_runs_in_real_time_has_fewer_networks_and_queries_unless_told_otherwise(tmp_path: Path) -> None:
+    assert names("--what", "theory") == ["dense4g", "slow4g", "3g"]
+    assert names("--what", "product") == ["dense4g", "slow4g", "lte", "5g"]
+    assert "lte" in names("--what", "kernel") and "lte-driving" not in names("--what", "kernel")
+    assert names("--what", "product", "--profiles", "wifi") == ["wifi"]
+    book = shipped_profiles()
+    assert network.plan_of(options("--what", "product"), book).n == 40
+    assert network.plan_of(options("--what", "product", "--n", "7"), book).n == 7
+    own = tmp_path / "own.toml"
+    own.write_text(f"format = 1\n{FIVE}")
+    for what in network.WHAT:
+        assert names("--what", what, "--profile-file", str(own)) == ["a", "b", "c", "d", "e"]
+    assert names("--quick", "--profile-file", str(own)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seed", "-1"), "--seed"),
+        (("--seed", str(2**63)), "--seed"),
+        (("--what", "theory", "--seconds", "0.5"), "--seconds"),
+        (("--what", "theory", "--seconds", "nan"), "--seconds"),
+        (("--what", "theory", "--profiles", "lte"), "got lte"),
+        (("--what", "kernel", "--profiles", "lte-driving"), "without traces"),
+        (("--what", "kernel", "--sizes", "7"), "8 bytes"),
+        (("--what", "proxy", "--sizes", "7"), "8 bytes"),
+        (("--what", "product", "--strategies", "5 crops"), "--strategies"),
+        (("--what", "product", "--back-end", "proxy", "--situations", "idle"), "radio is awake"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        network.run(options(*words))
+
+
+def test_the_proxys_radio_never_sleeps_so_nobody_asks_for_it_by_default() -> None:
+    plan = network.plan_of(options("--what", "product", "--back-end", realtime.PROXY), shipped_profiles())
+    assert list(plan.situations) == ["warm", "cold"]
+
+
+def test_a_scenario_says_what_its_traces_and_its_times_were(tmp_path: Path) -> None:
+    fast, slow = steady(tmp_path / "fast.csv", 50), steady(tmp_path / "slow.csv", 1)
+    scenarios = [
+        network.run(options("--what", "sizes", "--profiles", "lte", "--n", "1", "--down-trace", str(path)))["scenario"]
+        for path in (fast, slow, fast)
+    ]
+    assert scenarios[0] == scenarios[2] != scenarios[1]
+    edge = tmp_path / "edge.json"
+    edge.write_text(network.KEPT.read_text())
+    args = ("--profiles", "5g", "--n", "1", "--situations", "warm", "--strategies", "code")
+    said = network.run(options(*args, "--edge", str(edge)))["scenario"]["edge"]
+    assert said == f"edge.json {file_digest(edge)}" and len(file_digest(edge)) == 16
+    assert file_digest(tmp_path / "none") == ""
+
+
+def test_the_product_runs_by_command_without_root_and_is_flagged(tmp_path: Path) -> None:
+    own, out = tmp_path / "own.toml", tmp_path / "product.json"
+    own.write_text(f"format = 1\n{FIVE}")
+    words = ("--what", "product", "--back-end", "proxy", "--profile-file", str(own), "--profiles", "a", "--n", "2")
+    result = network.run(options(*words, "--strategies", "code,racing", "--out", str(out)))
+    assert result["back_end"] == "proxy" and "one packet each way" in result["about"]
+    assert as_markdown(result).startswith(f"**{result['about']}**") and network.show(result) == as_markdown(result)
+    assert json.loads(out.read_text())["product"] == result["product"]
+    assert set(result["samples"]) >= {
+        "a, warm, code: final ms",
+        "a, cold, racing: first ms",
+        "none, warm, code: final ms",
+    }
