@@ -28,7 +28,7 @@ from sightline_shared.errors import (
     ShardsMissing,
     SightlineError,
 )
-from sightline_shared.protocol import MAX_ANSWER_BYTES
+from sightline_shared.protocol import MAX_ANSWER_BYTES, MAX_DEADLINE_MS
 
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL)
 # Sent again where the query cannot have been answered, or where the service said that it was too busy.
@@ -57,7 +57,8 @@ class Transport:
         self, url: str, headers: dict[str, str], network: Network, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.url, self.network = url, network
-        self._http = httpx.AsyncClient(headers=headers, transport=transport, limits=LIMITS)
+        # A query's own deadline ends it; five seconds of silence, which is what httpx allows by itself, do not.
+        self._http = httpx.AsyncClient(headers=headers, transport=transport, limits=LIMITS, timeout=MAX_DEADLINE_MS / 1000)
 
     async def ask(self, pack: Callable[[], Packed], options: Options, budget: Budget) -> Sent:
         """Send what `pack` returns, body and request id, until the service answers it.

@@ -87,6 +87,8 @@ def test_what_is_sent_is_one_code_within_128_bytes_and_nothing_of_the_picture(de
     assert query.codes == (answer.code,) and len(answer.code) == 64 and query.k == 7
     assert query.pairing_id == device.bundle.pairing.id
     assert 0 < query.deadline_ms <= 2000
+    # Only the deadline ends a query: five seconds of silence, which end it by httpx's default, may be an outage.
+    assert set(request.extensions["timeout"].values()) == {60.0}
     assert request.headers["authorization"] == "Bearer sk_x"
     assert set(request.headers) == {
         "host", "accept", "accept-encoding", "content-type", "user-agent", "authorization", "connection", "content-length",
