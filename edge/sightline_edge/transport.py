@@ -58,7 +58,9 @@ class Transport:
     ) -> None:
         self.url, self.network = url, network
         # A query's own deadline ends it; five seconds of silence, which is what httpx allows by itself, do not.
-        self._http = httpx.AsyncClient(headers=headers, transport=transport, limits=LIMITS, timeout=MAX_DEADLINE_MS / 1000)
+        self._http = httpx.AsyncClient(
+            headers=headers, transport=transport, limits=LIMITS, timeout=MAX_DEADLINE_MS / 1000
+        )
 
     async def ask(self, pack: Callable[[], Packed], options: Options, budget: Budget) -> Sent:
         """Send what `pack` returns, body and request id, until the service answers it.

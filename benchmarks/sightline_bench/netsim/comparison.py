@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from sightline_bench.netsim.figures import GOAL_MS
 from sightline_bench.netsim.kernel import Measured, through
 from sightline_bench.netsim.percentiles import percentile_estimates, share_estimate
-from sightline_bench.netsim.product import FIELDS
+from sightline_bench.netsim.product import FIELDS, LEFT_OUT
 from sightline_bench.netsim.profiles import NO_NETWORK, Profile
 from sightline_bench.netsim.radio import Direction
 from sightline_bench.netsim.schedule import Kind, schedule
@@ -36,6 +36,8 @@ OWN_S = 0.05
 SPARE_LEAD_S = 0.15
 # Where the network changes nobody knows, and an outage shall not make most of the warm queries cold ones.
 TRACE_LEAD_S = 2.0
+# Whose raw values a result keeps.
+KEPT = ("due s", "first ms", "final ms")
 
 Found = dict[str, dict[str, Any]]
 Samples = dict[str, list[float]]
@@ -70,59 +72,72 @@ def through_tun(profile: Profile, plan: Mapping[str, Any], seed: int, traces: Ma
 def compared(
     networks: Sequence[Network], job: Job, carry: Through, step: Callable[[], None], tun: bool = True
 ) -> tuple[Found, Samples]:
-    """Return each network's figures by situation and way, and the raw milliseconds; `carry` runs a plan over a profile."""
-    samples: Samples = {}
-    own = {kind: own_of(rows) for kind, rows in _run(NO_NETWORK, job, {}, {}, carry, tun, samples)[0].items()}
+    """Return each network's figures by situation and way, and the raw milliseconds; `carry` runs a plan over a profile.
+
+    Raises InputError where a way decides none of the photographs, as the pocket index of a small catalogue may.
+    """
+    runner = _Runner(job, carry, tun)
+    own = {kind: own_of(rows) for kind, rows in runner.run(NO_NETWORK, NO_NETWORK.name, {}, {})[0].items()}
+    missing = [f"{situation}, {way}" for situation, way in job.kinds if (situation, way) not in own]
+    if missing:
+        raise InputError(
+            f"product: expected answers to '{missing[0]}', got none that this way decides.",
+            hint="Leave it out of --strategies, or ask more often.",
+        )
     step()
     found: Found = {}
     for network in networks:
-        traces = traces_of(network.profile, network.recorded, job.seed)
-        rows, run = _run(network.profile, job, traces, own, carry, tun, samples, network.name)
+        profile, traces = network.profile, traces_of(network.profile, network.recorded, job.seed)
+        rows, run = runner.run(profile, network.name, traces, own)
         found[network.name] = {"late_p99_ms": round(run.late_ms, 3), "refused": not run.is_good}
         if run.is_good:
             cells: dict[str, dict[str, Any]] = {}
             for (situation, way), each in rows.items():
-                cell = _cell(network.profile, traces, situation, own[situation, way], each, run.began_ns, job.seed)
-                cells.setdefault(situation, {})[way] = cell
+                cells.setdefault(situation, {})[way] = _cell(
+                    profile, traces, situation, own[situation, way], each, job.seed
+                )
             found[network.name]["cells"] = cells
         step()
-    return found, samples
+    return found, runner.samples
 
 
-def _run(
-    profile: Profile,
-    job: Job,
-    traces: Mapping[Direction, Trace],
-    own: Mapping[Kind, Own],
-    carry: Through,
-    tun: bool,
-    samples: Samples,
-    name: str = NO_NETWORK.name,
-) -> tuple[dict[Kind, Rows], Measured]:
-    """Run the job over one network; returns each kind's rows, and adds the raw ones to `samples`."""
-    takes_s = {kind: _takes_s(profile, traces, kind, own.get(kind), job.seed) for kind in job.kinds}
-    lead_s = {kind: _lead_s(profile, kind) for kind in job.kinds}
-    slots = schedule(job.kinds, takes_s, lead_s, job.n, len(job.shots), job.seed)
-    data = Path(tempfile.mkdtemp(dir=job.data)) / "service"
-    plan = {
-        "tun": tun,
-        "gallery": list(job.gallery),
-        "shots": [asdict(shot) for shot in job.shots],
-        "slots": [asdict(slot) for slot in slots],
-        "data": str(data),
-    }
-    file = data.with_suffix(".json")
-    file.write_text(json.dumps(plan))
-    run = carry(profile, {"file": str(file)}, 2 * job.seed, traces)
-    rows: dict[Kind, Rows] = {}
-    for situation, way in job.kinds:
-        label = f"{situation}, {way}"
-        each = {field: run.ms.get(f"{label}: {field}", []) for field in FIELDS}
-        if not each["final ms"]:
-            raise InputError(f"product: expected answers to '{label}' over {name}, got none that this way decides.")
-        rows[situation, way] = {**each, "left out": run.ms.get(f"{label}: left out", [])}
-        samples |= {f"{name}, {label}: {field}": each[field] for field in ("first ms", "final ms")}
-    return rows, run
+@dataclass(frozen=True)
+class _Runner:
+    """Runs a job over one network after another; keeps the raw milliseconds of all."""
+
+    job: Job
+    carry: Through
+    tun: bool
+    samples: Samples = field(default_factory=dict)
+
+    def run(
+        self, profile: Profile, name: str, traces: Mapping[Direction, Trace], own: Mapping[Kind, Own]
+    ) -> tuple[dict[Kind, Rows], Measured]:
+        """Return each kind's rows, "due s" counted from where the links' time begins; a kind that decided nothing has none."""
+        job = self.job
+        takes_s = {kind: _takes_s(profile, traces, kind, own.get(kind), job.seed) for kind in job.kinds}
+        lead_s = {kind: _lead_s(profile, kind) for kind in job.kinds}
+        slots = schedule(job.kinds, takes_s, lead_s, job.n, len(job.shots), job.seed)
+        data = Path(tempfile.mkdtemp(dir=job.data)) / "service"
+        plan = {
+            "tun": self.tun,
+            "gallery": list(job.gallery),
+            "shots": [asdict(shot) for shot in job.shots],
+            "slots": [asdict(slot) for slot in slots],
+            "data": str(data),
+        }
+        file = data.with_suffix(".json")
+        file.write_text(json.dumps(plan))
+        run = self.carry(profile, {"file": str(file)}, 2 * job.seed, traces)
+        rows: dict[Kind, Rows] = {}
+        for situation, way in job.kinds:
+            label = f"{situation}, {way}"
+            each = {part: run.ms.get(f"{label}: {part}", []) for part in (*FIELDS, LEFT_OUT)}
+            if each["final ms"]:
+                each["due s"] = [at_s - run.began_ns / 1e9 for at_s in each["due s"]]
+                rows[situation, way] = each
+                self.samples |= {f"{name}, {label}: {part}": each[part] for part in KEPT}
+        return rows, run
 
 
 def _takes_s(profile: Profile, traces: Mapping[Direction, Trace], kind: Kind, own: Own | None, seed: int) -> float:
@@ -149,11 +164,10 @@ def _cell(
     situation: str,
     own: Own,
     rows: Rows,
-    began_ns: int,
     seed: int,
 ) -> dict[str, Any]:
     first_ms, final_ms = np.array(rows["first ms"]), np.array(rows["final ms"])
-    due_s = [at - began_ns / 1e9 for at in rows["due s"]]
+    due_s = rows["due s"]
     model = told(profile, traces, situation, own, due_s, model_seeds(seed, draws(profile, situation, len(due_s))))
     real, twin = _answers(first_ms, final_ms), _answers(model.first_ms, model.final_ms)
     answered = np.isfinite(final_ms)
@@ -165,7 +179,7 @@ def _cell(
         "codes": _mean(np.array(rows["codes"])[answered]),
         "own_ms": {"device": _middle(own.device_ms), "service": _middle(own.round_trip_ms)},
         "unanswered": int((~answered).sum()),
-        "left_out": len(rows["left out"]),
+        "left_out": len(rows[LEFT_OUT]),
         "not_open": int(len(due_s) - sum(rows["open"])),
     }
 

@@ -44,6 +44,7 @@ TENANT, MAX_GREETING_BYTES = "shop", 1000
 LOCALHOST = "127.0.0.1"
 # What a query's figures are called after its situation and way, each a list over its queries.
 FIELDS = ("due s", "open", "first ms", "final ms", "round trip ms", "up", "down", "codes")
+LEFT_OUT = "left out"
 BEGIN_NS = 200_000_000
 
 
@@ -81,7 +82,7 @@ class Asking:
         ):
             kind = f"{slot.situation}, {slot.way}"
             if row is None:
-                found.setdefault(f"{kind}: left out", []).append(1.0)
+                found.setdefault(f"{kind}: {LEFT_OUT}", []).append(1.0)
                 continue
             for name, value in zip(FIELDS, row, strict=True):
                 found.setdefault(f"{kind}: {name}", []).append(float(value))

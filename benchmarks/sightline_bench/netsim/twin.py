@@ -21,6 +21,7 @@ from sightline_bench.netsim.synthetic import TraceShape, synthetic_trace
 from sightline_bench.netsim.table import SITUATIONS
 from sightline_bench.netsim.traces import Trace
 from sightline_bench.netsim.virtual import Rest, Setup, fleet
+from sightline_bench.netsim.ways import DEADLINE_MS
 from sightline_bench.stats import Floats
 
 # With jitter, losses or a sleeping radio one exchange of the model is one draw.
@@ -43,7 +44,7 @@ class Own:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """The model's milliseconds to the first and to the final answer, `(m,)`; infinite where no answer came within a minute."""
+    """The model's milliseconds to the first and to the final answer, `(m,)`; infinite where none came before the client's deadline."""
 
     first_ms: Floats
     final_ms: Floats
@@ -92,6 +93,7 @@ def told(
         )
         outcomes = fleet(profile.cell(seed, traces), setup, begin_ns[order].astype(np.int64).tolist(), seed)
         whole_ms = device_ms[order] + np.array([outcome.total_ms for outcome in outcomes])
+        whole_ms[whole_ms > DEADLINE_MS] = np.inf
         final_ms += whole_ms.tolist()
         first_ms += np.minimum(own.first_ms[rows][order], whole_ms).tolist()
     return Told(np.array(first_ms), np.array(final_ms))

@@ -110,6 +110,12 @@ def test_the_model_meets_the_trace_at_the_instants_of_the_queries() -> None:
     assert model.final_ms == pytest.approx([quiet, quiet + 500, quiet])
 
 
+def test_what_comes_after_the_clients_deadline_does_not_come() -> None:
+    traces = {Direction.UP: RateTrace("hand", np.array([8.0, *[0.0] * 31, 8.0]))}
+    model = told(HAND, traces, "warm", own_of(0.0, 0.0), [0.2, 1.5, 2.5], [1])
+    assert model.final_ms == pytest.approx([21.604, np.inf, 29_500 + 21.604])
+
+
 def test_made_traces_are_the_same_for_both_sides_and_recorded_ones_stand_in() -> None:
     driving = shipped_profiles().named("lte-driving")
     made = twin.traces_of(driving, {}, 3)
@@ -193,11 +199,25 @@ def test_a_run_that_was_late_has_no_figures_and_says_so(monkeypatch: pytest.Monk
     assert "refused: 7.5 ms late at p99" in as_markdown({"about": "Beware.", "titles": {}, "product": found})
 
 
+def test_a_way_that_decides_nothing_is_told_before_any_network_is_run(tmp_path: Path) -> None:
+    ran = []
+
+    def carried(profile: Profile, plan: object, seed: int, traces: object) -> comparison.Measured:
+        ran.append(profile.name)
+        rows = {f"warm, code: {field}": [10.0] * 4 for field in comparison.FIELDS}
+        return comparison.Measured({**rows, "warm, pocket: left out": [1.0] * 4}, 0.1, True, 0)
+
+    job = Job(("code", "pocket"), ("warm",), 4, 0, [], [shots.Shot("a", {}, ())], tmp_path)
+    with pytest.raises(InputError, match="'warm, pocket'"):
+        compared([Network.of(NEAR)], job, carried, lambda: None)
+    assert ran == ["none"]
+
+
 def test_an_unanswered_query_is_the_latest_of_all_and_counted() -> None:
     fields = dict.fromkeys(comparison.FIELDS, [1.0] * 3)
     rows = {**fields, "final ms": [50.0, np.inf, 40.0], "first ms": [50.0, np.inf, 8.0], "left out": [1.0]}
     rows |= {"due s": [1.0, 2.0, 3.0], "open": [1.0, 0.0, 1.0], "up": [376.0, 0.0, 378.0]}
-    cell = comparison._cell(NEAR, {}, "warm", own_of(7.0, 5.0), rows, 0, 0)
+    cell = comparison._cell(NEAR, {}, "warm", own_of(7.0, 5.0), rows, 0)
     assert cell["unanswered"] == 1 and cell["left_out"] == 1 and cell["not_open"] == 1
     assert cell["final"]["ms"]["p50"]["value"] == 50.0 and cell["first"]["ms"]["p50"]["value"] == 50.0
     assert cell["final"]["miss_200_ms"]["value"] == pytest.approx(1 / 3, abs=1e-4)
