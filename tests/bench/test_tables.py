@@ -157,7 +157,11 @@ def test_the_kernels_table_shows_the_misses_and_the_refused(tmp_path: Path) -> N
     text = agreement.kernel(shelf_with(tmp_path, network_kernel=steady, network_kernel_jitter=jitter))
     assert "| lte | cold | **1.200** |" in text and "| lte | warm | 0.930 |" in text
     assert "| wifi | refused: 2.5 ms late at p99 |" in text
-    assert "1 within 3 %, 2 within 5 %, 2 within 10 % of 2 cells" in text and "the worst 20.0 %" in text
+    assert "of 2 cells 1 within 3 %, 2 within 5 %, 2 within 10 %" in text and "the worst 20.0 %" in text
+    mixed = kernel_result(slow4g={"cold 96 B": 0.99, "resumed 96 B": 1.0, "resumed 2048 B": 1.3})
+    text = agreement.tls(shelf_with(tmp_path, network_tls=mixed))
+    assert "| slow4g | resumed | 1.000 | **1.300** |" in text and "| slow4g | cold | 0.990 |  |" in text
+    assert "no cell was measured" in agreement.tls(shelf_with(tmp_path, network_tls=kernel_result(wifi=None))).lower()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Compare two results of one benchmark: what became faster, slower, better or worse, with intervals.
 
 Runs that are not alike are refused, and what differs is named: another scenario (data, sample size, seed, settings), or
-another machine (--across-machines compares them all the same: then the machines are what is compared).
+another machine (--across-machines compares them all the same: then the machines are what is compared). What never came is "never",
+null in --json, and counts as longer than anything that came.
 
 Examples:
   sightline bench edge --out before.json

@@ -109,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edge", help="a result of 'bench edge' with the times of device and service (default the kept one)"
     )
+    parser.add_argument("--budget", help="a TOML file of budgets (default the package's own, none with --profile-file)")
     parser.add_argument("--packs", help="the folder with recorded traces (default SIGHTLINE_PACKS)")
     parser.add_argument("--down-trace", help="a recorded trace for the way down, mahimahi or CSV; one profile only")
     parser.add_argument("--up-trace", help="a recorded trace for the way up")
@@ -135,10 +136,11 @@ def run(args: argparse.Namespace) -> Result:
             result = measured.result({"titles": _titles(plan), "networks": found})
         else:
             names = _chosen(args.strategies, strategies.STRATEGIES, "--strategies") or list(strategies.STRATEGIES)
+            budgets = _budgets(args)
             edge = Path(args.edge) if args.edge else KEPT
             measured.note(strategies=names, edge=f"{edge.name} {file_digest(edge)}")
             step = bar.add_task("in virtual time", total=len(plan.networks) * len(plan.situations) * len(names))
-            result = _strategies(measured, plan, names, edge, lambda: bar.advance(step))
+            result = _strategies(measured, plan, names, edge, budgets, lambda: bar.advance(step))
     if args.out:
         write(result, args.out)
     return result
@@ -159,11 +161,25 @@ def show(result: Result) -> str:
     return table.as_markdown(result["networks"], result["titles"]).rstrip()
 
 
-def _strategies(measured: Run, plan: Plan, names: list[str], edge: Path, step: Callable[[], None]) -> Result:
+def _budgets(args: argparse.Namespace) -> list[budget.Budget]:
+    """Return the budgets that are held to; a file of networks may use the shipped ones' names for others."""
+    if args.budget:
+        return budget.read_budgets(Path(args.budget))
+    return [] if args.profile_file else budget.shipped_budgets()
+
+
+def _strategies(
+    measured: Run,
+    plan: Plan,
+    names: list[str],
+    edge: Path,
+    budgets: list[budget.Budget],
+    step: Callable[[], None],
+) -> Result:
     found, samples = strategies.measure(plan, names, read_times(edge), step)
-    kept = budget.kept(budget.shipped_budgets(), found)
+    kept = budget.kept(budgets, found)
     figures = {
-        "ok": all(each["ok"] for each in kept.values()),
+        "ok": all(each["ok"] for each in kept.values()) if kept else None,
         "titles": _titles(plan),
         "networks": found,
         "budget": kept,

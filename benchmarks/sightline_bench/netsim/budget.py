@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from sightline_bench.netsim.strategies import Found
@@ -13,7 +14,7 @@ from sightline_cloud.policy.section import Section
 from sightline_shared.errors import ConfigInvalid
 
 SHIPPED = "the benchmark's budget.toml"
-FORMAT, MOST = 1, 100
+FORMAT, MOST, MAX_BYTES = 1, 100, 256 * 1024
 SITUATION, STRATEGY = "warm", "code"
 STAGES = ("device", "wake", "connect", "tls", "uplink", "queue", "server", "downlink", "after")
 
@@ -37,11 +38,23 @@ def shipped_budgets() -> list[Budget]:
     return parse_budgets(resources.files("sightline_bench.netsim").joinpath("budget.toml").read_bytes(), SHIPPED)
 
 
+def read_budgets(path: Path) -> list[Budget]:
+    """Read a file of one's own; raises ConfigInvalid with file and key."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: expected a file of budgets, got '{error.strerror}'.") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigInvalid(f"{path}: expected at most {MAX_BYTES} bytes, got more.")
+    return parse_budgets(data, str(path))
+
+
 def parse_budgets(data: bytes, file: str) -> list[Budget]:
     """Return what a file's bytes say; raises ConfigInvalid with `file` and key."""
     try:
         top = Section(tomllib.loads(data.decode()), file)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, no UTF-8, a number of thousands of digits
         raise ConfigInvalid(f"{file}: expected a TOML file, got '{error}'.") from error
     top.choice("format", [FORMAT])
     goal_ms = top.number("goal_ms", 1, 60_000)
@@ -96,7 +109,7 @@ def _spent(budget: Budget, cell: Mapping[str, Any]) -> dict[str, Any]:
 def as_markdown(spent: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the budgets as people read them."""
     if not spent:
-        return "No network of the budget was run with codes on a warm connection, often enough for a p95."
+        return "No network with a budget was run with codes on a warm connection, often enough for a p95: there is no verdict."
     lines = [
         f"**Budget**: p95 of each stage against what it may take (ms), {STRATEGY}, {SITUATION}; bold: more than it may.",
         "",

@@ -101,7 +101,7 @@ def compared(
     return found, runner.samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Runner:
     """Runs a job over one network after another; keeps the raw milliseconds of all."""
 
@@ -136,7 +136,7 @@ class _Runner:
             if each["final ms"]:
                 each["due s"] = [at_s - run.began_ns / 1e9 for at_s in each["due s"]]
                 rows[situation, way] = each
-                self.samples |= {f"{name}, {label}: {part}": each[part] for part in KEPT}
+                self.samples.update({f"{name}, {label}: {part}": each[part] for part in KEPT})
         return rows, run
 
 
@@ -150,12 +150,15 @@ def _takes_s(profile: Profile, traces: Mapping[Direction, Trace], kind: Kind, ow
 
 
 def _lead_s(profile: Profile, kind: Kind) -> float:
-    """Return how long before a query its connection begins to open: a handshake, an exchange, and the radio's waking up."""
+    """Return how long before a query its connection begins to open: for a handshake and an exchange, one of three round trips to spare.
+
+    The radio does not sleep then: it has just been used.
+    """
     situation, way = kind
     if SITUATIONS[situation][0] is not Session.WARM and way not in LOCAL:
         return SPARE_LEAD_S
     changes_s = 0.0 if profile.is_constant else TRACE_LEAD_S
-    return SPARE_LEAD_S + changes_s + 3 * profile.round_trip_ms / 1000 + profile.radio.promotion_ns / 1e9
+    return SPARE_LEAD_S + changes_s + 3 * profile.round_trip_ms / 1000
 
 
 def _cell(

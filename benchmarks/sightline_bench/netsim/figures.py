@@ -36,6 +36,7 @@ def summary(outcomes: Sequence[Outcome], groups: int = 1) -> dict[str, Any]:
         "packets": {way.value: _mean(o.counts[way].packets for o in outcomes) for way in Direction},
         "dropped": sum(o.counts[way].dropped for o in outcomes for way in Direction),
         "radio_ms": _mean(o.radio_ns / MS_NS for o in outcomes),
+        "tail_ms": _mean(o.tail_ns / MS_NS for o in outcomes),
     }
 
 

@@ -101,21 +101,26 @@ def _cell(
     device_ms = np.array([strategy.device_ms(each) for each in drawn])
     local_ms = np.array([strategy.local_ms(each) for each in drawn]) if strategy.local_ms else np.full(plan.n, np.inf)
     if strategy.up_bytes is None:
-        cell = {"stages_ms": {"device": _mean(local_ms)}, "bytes": {"up": 0, "down": 0}, "radio_ms": 0.0}
+        cell = {
+            "stages_ms": {"device": _mean(local_ms)},
+            "bytes": {"up": 0, "down": 0},
+            "radio_ms": 0.0,
+            "tail_ms": 0.0,
+        }
         # No more is known of an answer that needs no network than what was measured.
         return {**_answers(local_ms, local_ms, of=times.rows), **cell}, local_ms
-    service_ms = iter([strategy.service_ms(each) for each in drawn])
     payload = Payload(strategy.up_bytes, plan.answer_bytes)
-    outcomes, groups = (
-        asked(plan, network, situation, payload, lambda now_ns: round(next(service_ms) * MS_NS)),
-        plan.groups(network),
-    )
+
+    def service_ns(number: int) -> int:
+        return round(strategy.service_ms(drawn[number]) * MS_NS)
+
+    outcomes, groups = asked(plan, network, situation, payload, service_ns), plan.groups(network)
     after_ms = np.array([each.after for each in drawn])
     cloud_ms = device_ms + np.array([outcome.total_ms for outcome in outcomes]) + after_ms
     figures = summary(outcomes, groups)
     answered = np.array([outcome.breakdown is not None for outcome in outcomes])
     stages = {"device": _mean(device_ms[answered]), **figures["stages_ms"], "after": _mean(after_ms[answered])}
-    cell = {name: figures[name] for name in ("unanswered", "bytes", "packets", "dropped", "radio_ms")}
+    cell = {name: figures[name] for name in ("unanswered", "bytes", "packets", "dropped", "radio_ms", "tail_ms")}
     late = {"stages_p95_ms": _late(outcomes, device_ms, after_ms)}
     answers = _answers(np.minimum(local_ms, cloud_ms), cloud_ms, groups)
     return {**answers, "stages_ms": stages, **late, **cell}, cloud_ms

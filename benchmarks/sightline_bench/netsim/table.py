@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sightline_bench.netsim.clock import MS_NS, SECOND_NS
-from sightline_bench.netsim.exchange import Payload, Server
+from sightline_bench.netsim.exchange import Payload
 from sightline_bench.netsim.figures import GOAL_MS, summary
 from sightline_bench.netsim.profiles import TRACE_SECONDS, Profile
 from sightline_bench.netsim.radio import Direction
@@ -89,14 +89,16 @@ def measure(plan: Plan, sizes: Sequence[int], server_ms: float, step: Callable[[
             row = table.setdefault(network.name, {}).setdefault(situation, {})
             for size in sizes:
                 payload = Payload(size + ENVELOPE_BYTES, plan.answer_bytes)
-                outcomes = asked(plan, network, situation, payload, lambda now_ns: round(server_ms * MS_NS))
+                outcomes = asked(plan, network, situation, payload, lambda number: round(server_ms * MS_NS))
                 row[f"{size} B"] = summary(outcomes, plan.groups(network))
                 step()
     return table
 
 
-def asked(plan: Plan, network: Network, situation: str, payload: Payload, server: Server) -> list[Outcome]:
-    """Return what became of `plan.n` queries: trace by trace, and in each in order of time."""
+def asked(
+    plan: Plan, network: Network, situation: str, payload: Payload, service_ns: Callable[[int], int]
+) -> list[Outcome]:
+    """Return what became of `plan.n` queries, by number: trace by trace, and in each in order of time."""
     session, rest = SITUATIONS[situation]
     profile = network.profile
     setup = Setup(
@@ -105,7 +107,7 @@ def asked(plan: Plan, network: Network, situation: str, payload: Payload, server
         session=session,
         rest=rest,
         payload=payload,
-        server=server,
+        service_ns=service_ns,
         srtt_ns=round(profile.round_trip_ms * MS_NS),
     )
     if plan.per_second is None:
@@ -114,7 +116,7 @@ def asked(plan: Plan, network: Network, situation: str, payload: Payload, server
         return [
             outcome
             for seed, part in zip(seeds, parts, strict=True)
-            for outcome in device(profile.cell(seed, network.recorded), setup, len(part), network.round_ns, seed)
+            for outcome in device(profile.cell(seed, network.recorded), setup, part.tolist(), network.round_ns, seed)
         ]
     cell = profile.cell(plan.seed, network.recorded)
     # A Poisson process until its n-th arrival.

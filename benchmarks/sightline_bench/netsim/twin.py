@@ -6,14 +6,14 @@ What client and service take themselves, which no model knows, is drawn from a r
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sightline_bench.netsim.clock import MS_NS, SECOND_NS
-from sightline_bench.netsim.exchange import Payload, Server
+from sightline_bench.netsim.exchange import Payload
 from sightline_bench.netsim.kernel import BARE
 from sightline_bench.netsim.profiles import TRACE_SECONDS, Profile
 from sightline_bench.netsim.radio import Direction
@@ -81,14 +81,14 @@ def told(
         device_ms = own.device_ms[rows]
         begin_ns = np.array(due_s) * SECOND_NS + device_ms * MS_NS
         order = np.argsort(begin_ns, kind="stable")
-        served_ms = iter(own.round_trip_ms[[rows[place] for place in order]].tolist())
+        served_ns = [round(own.round_trip_ms[rows[place]] * MS_NS) for place in order]
         setup = Setup(
             radio=profile.radio,
             stack=BARE,
             session=session,
             rest=rest,
             payload=Payload(own.up_bytes, own.down_bytes),
-            server=_server(served_ms),
+            service_ns=served_ns.__getitem__,
             srtt_ns=round(profile.round_trip_ms * MS_NS),
         )
         outcomes = fleet(profile.cell(seed, traces), setup, begin_ns[order].astype(np.int64).tolist(), seed)
@@ -97,10 +97,6 @@ def told(
         final_ms += whole_ms.tolist()
         first_ms += np.minimum(own.first_ms[rows][order], whole_ms).tolist()
     return Told(np.array(first_ms), np.array(final_ms))
-
-
-def _server(served_ms: Iterator[float]) -> Server:
-    return lambda now_ns: round(next(served_ms) * MS_NS)
 
 
 def draws(profile: Profile, situation: str, n: int) -> int:

@@ -22,7 +22,7 @@ class Count:
 
 @dataclass
 class Waits:
-    """How long the first packet of a stage waited for the radio, and then for the packets before it, be they its own phone's."""
+    """How long the first packet of a stage waited for the radio, and then for packets of other phones."""
 
     wake_ns: int = 0
     queue_ns: int = 0
@@ -46,6 +46,8 @@ class Wire:
         self.time, self.radio = time, radio
         self._cell = cell
         self.counts = {direction: Count() for direction in Direction}
+        # Until when this phone's own packets take the links.
+        self._own_ns = dict.fromkeys(Direction, 0)
         self._next: Waits | None = None
 
     def stage(self) -> Waits:
@@ -79,11 +81,12 @@ class Wire:
     def _cross(self, packet: _Packet) -> None:
         """A packet is at the link."""
         link, now_ns = self._cell.links[packet.direction], self.time.now_ns
-        packet.waits.queue_ns = link.backlog_ns(now_ns)
+        packet.waits.queue_ns = link.backlog_ns(now_ns) - max(0, self._own_ns[packet.direction] - now_ns)
         arrives_ns = link.offer(now_ns, packet.size_bytes)
         if isinstance(arrives_ns, Dropped):
             self.counts[packet.direction].dropped += 1
             packet.lose()
         else:
-            self.radio.use(now_ns + link.backlog_ns(now_ns))
+            self._own_ns[packet.direction] = now_ns + link.backlog_ns(now_ns)
+            self.radio.use(self._own_ns[packet.direction])
             self.time.at(arrives_ns, packet.arrive)

@@ -47,6 +47,7 @@ TABLES: Mapping[str, Table] = {
     "network-product": agreement.product,
     "network-theory": agreement.against_theory,
     "network-proxy": agreement.proxy,
+    "network-tls": agreement.tls,
 }
 
 

@@ -11,7 +11,7 @@ from sightline_bench.netsim import realtime
 from sightline_bench.netsim.digests import file_digest
 from sightline_bench.netsim.product_table import as_markdown
 from sightline_bench.netsim.profiles import shipped_profiles
-from sightline_shared.errors import InputError
+from sightline_shared.errors import ConfigInvalid, InputError
 
 FIVE = "\n".join(
     f'[[profiles]]\nname = "{name}"\ntitle = "{name}"\nsource = "made"\nround_trip_ms = 10\ndown_mbit = 10\nup_mbit = 10\n'
@@ -90,6 +90,47 @@ def test_a_scenario_says_what_its_traces_and_its_times_were(tmp_path: Path) -> N
     said = network.run(options(*args, "--edge", str(edge)))["scenario"]["edge"]
     assert said == f"edge.json {file_digest(edge)}" and len(file_digest(edge)) == 16
     assert file_digest(tmp_path / "none") == ""
+
+
+BUDGET = """format = 1
+goal_ms = 200
+[[budgets]]
+network = "a"
+fits = true
+allowed_ms = { device = %d, uplink = 50, queue = 10, server = 60, downlink = 30, after = 5 }
+why = "made"
+"""
+
+
+@pytest.mark.parametrize(("device_ms", "ok"), [(45, True), (1, False)])
+def test_a_network_of_ones_own_has_the_verdict_of_ones_own_budget(device_ms: int, ok: bool, tmp_path: Path) -> None:
+    own, budget = tmp_path / "own.toml", tmp_path / "budget.toml"
+    own.write_text(f"format = 1\n{FIVE}")
+    budget.write_text(BUDGET % device_ms)
+    words = ("--profile-file", str(own), "--profiles", "a", "--situations", "warm", "--strategies", "code")
+    result = network.run(options(*words, "--budget", str(budget)))
+    assert result["ok"] is ok and result["budget"]["a"]["ok"] is ok
+
+
+def test_without_a_budget_or_enough_queries_there_is_no_verdict_and_the_table_says_so(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    # By the name alone the shipped budget would judge another network.
+    own.write_text("format = 1\n" + FIVE.replace('"a"', '"lte"').replace("round_trip_ms = 10", "round_trip_ms = 900"))
+    words = ("--situations", "warm", "--strategies", "code")
+    for more in (("--profile-file", str(own), "--profiles", "lte"), ("--profiles", "5g", "--n", "199")):
+        result = network.run(options(*words, *more))
+        assert result["ok"] is None and result["budget"] == {} and "no verdict" in network.show(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "No such file"), ("x" * 300_000, "at most"), ("format = " + "1" * 5000, "TOML")]
+)
+def test_a_budget_that_is_none_is_named(text: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "budget.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigInvalid, match=said):
+        network.run(options("--profiles", "5g", "--n", "1", "--budget", str(path)))
 
 
 def test_the_product_runs_by_command_without_root_and_is_flagged(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_goodput_is_never_above_its_share_of_a_networks_line(
     setup = Setup(
         profile.radio, STACKS[stack], Session.WARM, Rest.ACTIVE, payload, int, round(profile.round_trip_ms * MS_NS)
     )
-    (outcome,) = device(profile.cell(seed=1), setup, 1, SECOND_NS, seed=1)
+    (outcome,) = device(profile.cell(seed=1), setup, range(1), SECOND_NS, seed=1)
     assert outcome.breakdown is not None
     taken_ns = (
         outcome.breakdown.uplink_ns if way is UP else outcome.breakdown.downlink_ns

@@ -32,7 +32,7 @@ def setup(profile: str = "lte", rest: Rest = Rest.ACTIVE, **changes) -> Setup:
         "stack": STACKS["http2"],
         "session": Session.WARM,
         "payload": Payload(96, 2000),
-        "server": lambda now_ns: 5 * MS_NS,
+        "service_ns": lambda now_ns: 5 * MS_NS,
     }
     return Setup(radio=chosen.radio, rest=rest, srtt_ns=round(chosen.round_trip_ms * MS_NS), **(wanted | changes))
 
@@ -55,7 +55,7 @@ def closed_loop(cell: Cell, asked: Setup, n: int) -> list[float]:
         connection = Connection(
             Wire(time, cell, RadioState(asked.radio, used_ns=time.now_ns)), asked.stack, asked.session, asked.srtt_ns
         )
-        exchange = Exchange(connection, asked.payload, asked.server)
+        exchange = Exchange(connection, asked.payload, lambda now_ns: asked.service_ns(0))
         exchange.begin()
         time.run()
         ms.append(exchange.result.total_ns / MS_NS)
@@ -64,7 +64,7 @@ def closed_loop(cell: Cell, asked: Setup, n: int) -> list[float]:
 
 def test_a_constant_network_answers_every_device_alike() -> None:
     profile = BOOK.named("slow4g")
-    found = device(profile.cell(1), setup("slow4g"), 50, 10 * SECOND_NS, seed=1)
+    found = device(profile.cell(1), setup("slow4g"), range(50), 10 * SECOND_NS, seed=1)
     assert len({outcome.breakdown for outcome in found}) == 1
     one = found[0].breakdown
     # Up: 96 + 10 + 18 + 22 + 52 at 750 kbit/s. Down: 2,000 + 6 + 24 + 18 + 22 is two packets at 1.6 Mbit/s.
@@ -75,7 +75,7 @@ def test_a_constant_network_answers_every_device_alike() -> None:
 
 def test_an_idle_radio_adds_its_promotion_and_a_dozing_one_nothing_upwards() -> None:
     totals = {
-        rest: device(BOOK.named("slow4g").cell(1), setup("slow4g", rest), 1, SECOND_NS, seed=1)[0].breakdown
+        rest: device(BOOK.named("slow4g").cell(1), setup("slow4g", rest), range(1), SECOND_NS, seed=1)[0].breakdown
         for rest in Rest
     }
     assert totals[Rest.IDLE].wake_ns == 270 * MS_NS and totals[Rest.ACTIVE] == totals[Rest.DOZING]
@@ -83,7 +83,7 @@ def test_an_idle_radio_adds_its_promotion_and_a_dozing_one_nothing_upwards() -> 
 
 
 def test_devices_ask_at_every_time_of_a_trace() -> None:
-    found = device(BOOK.named("lte-driving").cell(1), setup("lte-driving"), 300, 300 * SECOND_NS, seed=1)
+    found = device(BOOK.named("lte-driving").cell(1), setup("lte-driving"), range(300), 300 * SECOND_NS, seed=1)
     phases = np.array([outcome.due_ns % (300 * SECOND_NS) for outcome in found]) / SECOND_NS
     counts = np.histogram(phases, bins=6, range=(0, 300))[0]
     assert counts.min() > 25 and counts.max() < 80
@@ -108,7 +108,7 @@ def test_a_stall_of_one_second_is_met_by_everybody_who_asks_in_it() -> None:
 def test_a_fleet_shares_one_queue() -> None:
     profile = BOOK.named("slow4g")
     busy = fleet(profile.cell(1), setup("slow4g", payload=Payload(40_000, 500)), due(1.5, 60), seed=1)
-    alone = device(profile.cell(1), setup("slow4g", payload=Payload(40_000, 500)), 1, SECOND_NS, seed=1)
+    alone = device(profile.cell(1), setup("slow4g", payload=Payload(40_000, 500)), range(1), SECOND_NS, seed=1)
     waited = [outcome.breakdown.queue_ns for outcome in busy if outcome.breakdown]
     assert max(waited) > 100 * MS_NS and alone[0].breakdown.queue_ns == 0
     assert np.median([outcome.total_ms for outcome in busy]) > alone[0].total_ms
@@ -120,12 +120,12 @@ def test_a_network_that_passes_nothing_is_a_miss_and_not_a_hang() -> None:
     found = summary(outcomes)
     assert found["unanswered"] == len(outcomes) and found["max_ms"] is None
     assert found["miss_200_ms"]["value"] == 1 and found["stages_ms"] == {}
-    one = device(stalled(begin_s=0, stall_ms=3_600_000), setup(), 2, SECOND_NS, seed=1)
+    one = device(stalled(begin_s=0, stall_ms=3_600_000), setup(), range(2), SECOND_NS, seed=1)
     assert one[1].due_ns - one[0].due_ns >= PATIENCE_NS
 
 
 def test_the_figures_are_those_of_the_outcomes() -> None:
-    outcomes = device(BOOK.named("lte").cell(1), setup(rest=Rest.IDLE), 200, 10 * SECOND_NS, seed=1)
+    outcomes = device(BOOK.named("lte").cell(1), setup(rest=Rest.IDLE), range(200), 10 * SECOND_NS, seed=1)
     found = summary(outcomes)
     totals = np.array([outcome.total_ms for outcome in outcomes])
     assert list(found["ms"]) == ["p50", "p90", "p95"] and found["n"] == 200
