@@ -131,6 +131,7 @@ def test_figures_are_written_with_their_intervals_and_nothing_is_invented() -> N
     assert cells.plain({"value": 1.0, "interval": None, "n": 3}, 2) == "1.00"
     assert cells.levels({"p50": 7.4, "p95": estimate(None)}) == "7 / never"
     assert cells.levels({"p50": 7.44}, digits=1) == "7.4 / too few"
+    assert cells.table(["a"], [["b | c\n# d"]]).endswith("| b \\| c # d |")
     assert cells.table(["a", "b"], [[1], [2, 3]]) == "| a | b |\n|---|---|\n| 1 |  |\n| 2 | 3 |"
 
 
@@ -138,6 +139,7 @@ def test_a_later_answer_that_never_comes_is_no_number() -> None:
     never = {"p50": estimate(None), "p95": estimate(None)}
     some = {"p50": estimate(10.0), "p95": estimate(20.0)}
     assert network._later(never, some) == "never / never" and network._later(some, never) == "never / never"
+    assert network._later(some, {"p50": estimate(4.0)}) == "6 / too few"
     assert network._within(None) == "**no**" and network._within(200.0) == "yes" and network._within(200.1) == "**no**"
 
 
@@ -188,3 +190,13 @@ def test_a_service_that_holds_nothing_is_said_to() -> None:
     row = {"rate": 40.0, "ms": {"p50": 3.0}}
     found = {"tables": {"sightline": [row]}, "knee_per_s": {"sightline": None}}
     assert load._at_knee(found, "sightline") == ["none", "", "40: too few"]
+
+
+def test_ratios_of_too_short_a_run_are_said_to_be_too_few() -> None:
+    ratios = {
+        "over_plain": {"server_cpu_ms": None},
+        "server_cpu_over_bare_index": {"sightline": estimate(7.5, 7.3, 7.8)},
+    }
+    assert load._times(ratios, {"cpu_ms": {"p50": 0.2}}) == (
+        "CPU of an answer at the service's knee, times the plain handler's: too few; times the bare index call's 0.20 ms: 7.5 [7.3, 7.8]."
+    )

@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> Result:
     measured = Run("network" if args.what == WHAT[0] else f"network {args.what}", _scenario(plan))
     with Progress(console=Console(stderr=True)) as bar:
         if args.what in IN_REAL_TIME:
-            steps = len(plan.networks) + (args.what == "product")
+            steps = len(plan.networks) + 2 * (args.what == "product")
             step = bar.add_task("in real time", total=steps)
             result = _in_real_time(measured, plan, args, lambda: bar.advance(step))
         elif args.what == "sizes":

@@ -1,6 +1,7 @@
 """The real client against the real service over each network, every way to ask side by side, and the model beside each.
 
-What client and service take themselves is measured in the same way with no network between them, and given to the model.
+What client and service take themselves is measured in the same way with no network between them, before and after, and given to
+the model.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ OWN_S = 0.05
 SPARE_LEAD_S = 0.15
 # Where the network changes nobody knows, and an outage shall not make most of the warm queries cold ones.
 TRACE_LEAD_S = 2.0
+# By so much the service's own median may change between the run before and the run after.
+MOVED, MOVED_MS = 0.1, 2.0
 # Whose raw values a result keeps.
 KEPT = ("due s", "first ms", "final ms")
 
@@ -61,6 +64,32 @@ class Job:
         return [(situation, way) for situation in self.situations for way in self.ways]
 
 
+@dataclass(frozen=True)
+class _Pooled:
+    """What a way takes with no network: `before` the networks, `after` them, and both together."""
+
+    whole: Own
+    before: Own
+    after: Own
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return medians; `moved`: the machine took longer, or less, at the end than at the beginning, and the model's word is as unsure."""
+        sooner, later = (_middle(own.round_trip_ms) for own in (self.before, self.after))
+        moved = abs(later - sooner) > max(MOVED_MS, MOVED * sooner)
+        device, service = _middle(self.whole.device_ms), _middle(self.whole.round_trip_ms)
+        return {"device": device, "service": service, "service_before": sooner, "service_after": later, "moved": moved}
+
+
+def _pooled(before: Mapping[Kind, Rows], after: Mapping[Kind, Rows]) -> dict[Kind, _Pooled]:
+    """Return each kind's times; one that decided nothing in one of the runs has those of the other."""
+    pooled = {}
+    for kind in before:
+        later = after.get(kind, before[kind])
+        both = {name: [*values, *later[name]] for name, values in before[kind].items()}
+        pooled[kind] = _Pooled(own_of(both), own_of(before[kind]), own_of(later))
+    return pooled
+
+
 Through = Callable[[Profile, Mapping[str, Any], int, Mapping[Direction, Trace]], Measured]
 
 
@@ -77,7 +106,8 @@ def compared(
     Raises InputError where a way decides none of the photographs, as the pocket index of a small catalogue may.
     """
     runner = _Runner(job, carry, tun)
-    own = {kind: own_of(rows) for kind, rows in runner.run(NO_NETWORK, NO_NETWORK.name, {}, {})[0].items()}
+    before = runner.run(NO_NETWORK, "none, before", {}, {})[0]
+    own = {kind: own_of(rows) for kind, rows in before.items()}
     missing = [f"{situation}, {way}" for situation, way in job.kinds if (situation, way) not in own]
     if missing:
         raise InputError(
@@ -85,19 +115,22 @@ def compared(
             hint="Leave it out of --strategies, or ask more often.",
         )
     step()
-    found: Found = {}
+    runs = {}
     for network in networks:
-        profile, traces = network.profile, traces_of(network.profile, network.recorded, job.seed)
-        rows, run = runner.run(profile, network.name, traces, own)
-        found[network.name] = {"late_p99_ms": round(run.late_ms, 3), "refused": not run.is_good}
+        traces = traces_of(network.profile, network.recorded, job.seed)
+        runs[network.name] = (network.profile, traces, *runner.run(network.profile, network.name, traces, own))
+        step()
+    owns = _pooled(before, runner.run(NO_NETWORK, "none, after", {}, {})[0])
+    step()
+    found: Found = {}
+    for name, (profile, traces, rows, run) in runs.items():
+        found[name] = {"late_p99_ms": round(run.late_ms, 3), "refused": not run.is_good}
         if run.is_good:
             cells: dict[str, dict[str, Any]] = {}
-            for (situation, way), each in rows.items():
-                cells.setdefault(situation, {})[way] = _cell(
-                    profile, traces, situation, own[situation, way], each, job.seed
-                )
-            found[network.name]["cells"] = cells
-        step()
+            for kind, each in rows.items():
+                cell = _cell(profile, traces, kind[0], owns[kind].whole, each, job.seed)
+                cells.setdefault(kind[0], {})[kind[1]] = cell | {"own_ms": owns[kind].to_dict()}
+            found[name]["cells"] = cells
     return found, runner.samples
 
 
@@ -180,7 +213,6 @@ def _cell(
         "model_to_real": _ratios(real["final"]["ms"], twin["final"]["ms"]),
         "bytes": {way: _mean(np.array(rows[way])[answered]) for way in ("up", "down")},
         "codes": _mean(np.array(rows["codes"])[answered]),
-        "own_ms": {"device": _middle(own.device_ms), "service": _middle(own.round_trip_ms)},
         "unanswered": int((~answered).sum()),
         "left_out": len(rows[LEFT_OUT]),
         "not_open": int(len(due_s) - sum(rows["open"])),

@@ -74,13 +74,15 @@ class Asking:
     control: socket.socket
 
     async def run(self) -> dict[str, list[float]]:
-        """Return each kind's FIELDS, in order of the schedule; what another one than the service decided is only counted."""
+        """Return each kind's FIELDS, in order of the schedule; what another one than the service decided is only told how often."""
         begin_ns = time.monotonic_ns() + BEGIN_NS
         found: dict[str, list[float]] = {}
         for slot, row in zip(
             self.slots, await asyncio.gather(*(self._one(slot, begin_ns) for slot in self.slots)), strict=True
         ):
             kind = f"{slot.situation}, {slot.way}"
+            if not slot.counted:
+                continue
             if row is None:
                 found.setdefault(f"{kind}: {LEFT_OUT}", []).append(1.0)
                 continue

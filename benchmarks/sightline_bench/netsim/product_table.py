@@ -17,7 +17,8 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     lines = [f"**{result['about']}**", ""] if result["about"] else []
     lines += [
         "The real client asks the real service; milliseconds from when an answer was wanted, p50 with its 95 % interval / p90 / p95, as far",
-        f"as there were enough queries; the model's medians, and model to measured at each level (bold: off by more than {WITHIN:.0%}).",
+        f"as there were enough queries; the model's medians, and model to measured at each level (bold: off by more than {WITHIN:.0%}; *: what the",
+        "service takes with no network moved meanwhile, so this ratio says little).",
         "",
         f"| network | situation | asked by | final answer | missed {GOAL_MS:g} ms | first | model | model to it | bytes up |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -36,6 +37,7 @@ def _cell(cell: Mapping[str, Any]) -> str:
     sooner = _ms(first["value"]) if first["value"] != final["p50"]["value"] else ""
     missed = f"{100 * cell['final']['miss_200_ms']['value']:.0f} %"
     ratios = " / ".join(_ratio(cell["model_to_real"][level]) for level in LEVELS if level in cell["model_to_real"])
+    ratios += " *" if cell.get("own_ms", {}).get("moved") else ""
     up = f"{cell['bytes']['up']:,.0f}" if cell["bytes"]["up"] is not None else ""
     return " | ".join((_levels(final), missed, sooner, _ms(model["value"]), ratios, up))
 

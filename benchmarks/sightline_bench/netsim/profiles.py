@@ -193,8 +193,8 @@ def _profile(table: Section, radios: Mapping[str, RadioModel], shapes: Mapping[s
     radio_name = table.choice("radio", [name for name in radios if name]) if "radio" in table else ""
     spike_share, spike_ms = _spikes(table.section("spikes")) if "spikes" in table else (0.0, 0.0)
     profile = Profile(
-        name=table.text("name", most=60),
-        title=table.text("title", most=100),
+        name=_in_a_cell(table, "name", 60),
+        title=_in_a_cell(table, "title", 100),
         source=table.text("source"),
         round_trip_ms=table.number("round_trip_ms", 0, MAX_MS),
         down=_source(table, "down", shapes),
@@ -209,6 +209,14 @@ def _profile(table: Section, radios: Mapping[str, RadioModel], shapes: Mapping[s
     )
     table.close()
     return profile
+
+
+def _in_a_cell(table: Section, key: str, most: int) -> str:
+    """Return a text that stands in tables: one line, and nothing that ends a cell."""
+    text = table.text(key, most=most)
+    if "|" in text or not text.isprintable():
+        table.refuse(key, "a text on one line without '|'", text)
+    return text
 
 
 def _source(table: Section, direction: str, shapes: Mapping[str, TraceShape]) -> Source:

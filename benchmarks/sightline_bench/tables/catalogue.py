@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sightline_bench.tables import agreement, aims, device, glance, load, looks, network, quality, retrieval
+from sightline_bench.tables import agreement, aims, device, glance, load, looks, network, quality, retrieval, traces
 from sightline_bench.tables.shelf import Shelf
 from sightline_shared.errors import InputError
 
@@ -48,6 +48,7 @@ TABLES: Mapping[str, Table] = {
     "network-theory": agreement.against_theory,
     "network-proxy": agreement.proxy,
     "network-tls": agreement.tls,
+    "network-traces": traces.shapes,
 }
 
 

@@ -12,10 +12,14 @@ TOO_FEW, NEVER = "too few", "never"
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table; a row that is shorter than the head is filled up with empty cells."""
+    """Return a Markdown table; a row that is shorter than the head is filled up with empty cells, and nothing ends a cell."""
     full = [[*row, *[""] * (len(head) - len(row))] for row in rows]
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in (head, *full)]
+    lines = ["| " + " | ".join(map(_cell, line)) + " |" for line in (head, *full)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
 
 
 def percent(figure: Figure, digits: int = 1) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sightline_bench.load.report import NAMES
 from sightline_bench.load.session import SERVICE
-from sightline_bench.tables.cells import levels, plain, table
+from sightline_bench.tables.cells import TOO_FEW, levels, plain, table
 from sightline_bench.tables.shelf import Shelf
 
 NAME = "load"
@@ -76,10 +76,11 @@ def batches(shelf: Shelf) -> str:
 
 
 def _times(ratios: Mapping[str, Any], bare: Mapping[str, Any]) -> str:
-    plain_cpu, index_cpu = ratios["over_plain"]["server_cpu_ms"], ratios["server_cpu_over_bare_index"][SERVICE]
+    pairs = (ratios["over_plain"]["server_cpu_ms"], ratios["server_cpu_over_bare_index"][SERVICE])
+    over_plain, over_bare = (plain(figure, 1) if figure else TOO_FEW for figure in pairs)
     return (
-        f"At the service's knee an answer takes {plain(plain_cpu, 1)} times the plain handler's CPU and {plain(index_cpu, 1)} times "
-        f"the bare index call's {bare['cpu_ms']['p50']:.2f} ms."
+        f"CPU of an answer at the service's knee, times the plain handler's: {over_plain}; times the bare index call's "
+        f"{bare['cpu_ms']['p50']:.2f} ms: {over_bare}."
     )
 
 

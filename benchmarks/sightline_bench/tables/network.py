@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from sightline_bench.netsim.figures import GOAL_MS
-from sightline_bench.tables.cells import NEVER, levels, ms, table
+from sightline_bench.tables.cells import NEVER, TOO_FEW, levels, ms, table
 from sightline_bench.tables.shelf import Shelf
 
 NAME, SIZES, ANSWERS = "network", "network-sizes", "answers"
@@ -21,9 +22,13 @@ MADE = (("warm", "code"), ("cold", "code"), ("warm", "photo 40 KB"))
 def chosen(shelf: Shelf) -> str:
     """Return p50 / p95 of code and photograph on the README's networks."""
     found, titles = shelf[NAME]["networks"], shelf[NAME]["titles"]
-    columns = (("warm", "code"), ("warm", "photo 40 KB"), ("cold", "code"), ("idle", "code"))
+    columns = (("warm", "code"), ("warm", "photo 40 KB"), ("cold", "code"))
     rows = [
-        [titles[name], *(_final(found[name][situation][way]) for situation, way in columns)]
+        [
+            titles[name],
+            *(_final(found[name][situation][way]) for situation, way in columns),
+            _asleep(found[name], _final),
+        ]
         for name in CHOSEN
         if name in found
     ]
@@ -43,7 +48,7 @@ def strategies(shelf: Shelf) -> str:
     rows = []
     for name, row in found.items():
         warm = [_with_missed(row["warm"][way]) for way in ASKED]
-        rest = [_with_missed(row[situation]["code"]) for situation in ("cold", "idle")]
+        rest = [_with_missed(row["cold"]["code"]), _asleep(row, _with_missed)]
         rows.append([titles[name], *warm, levels(row["warm"]["code"]["final"]["ms"], ("p99",)), *rest])
     own = next(iter(found.values()))["warm"]
     about = (
@@ -103,11 +108,11 @@ def made(shelf: Shelf) -> str:
         if name + RECORDED not in found:
             continue
         for situation, way in MADE:
-            pair = [found[each][situation][way]["final"]["ms"] for each in (name, name + RECORDED)]
-            ratios = [_ratio(pair, level) for level in ("p50", "p95")]
-            worst = max([worst, *(max(ratio, 1 / ratio) for ratio in ratios if ratio)])
-            said = " / ".join(NEVER if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-            rows.append([titles[name], f"{way}, {situation}", *map(levels, pair), said])
+            mine, theirs = (found[each][situation][way]["final"]["ms"] for each in (name, name + RECORDED))
+            ratios: list[float] = []
+            said = " / ".join(_of_both(mine, theirs, level, partial(_ratio, ratios)) for level in ("p50", "p95"))
+            worst = max([worst, *(max(ratio, 1 / ratio) for ratio in ratios)])
+            rows.append([titles[name], f"{way}, {situation}", levels(mine), levels(theirs), said])
     head = ["p50 / p95 ms", "", "made trace", "recorded trace", "made to recorded"]
     return _with_source(shelf, NAME, table(head, rows), f"The worst is off by a factor of {worst:.1f}.")
 
@@ -136,6 +141,12 @@ def racing(shelf: Shelf) -> str:
     return _with_source(shelf, ANSWERS, table(head, rows), shelf[ANSWERS].get("about", ""))
 
 
+def _asleep(row: Mapping[str, Any], text: Callable[[Mapping[str, Any]], str]) -> str:
+    """Return the code's times when the phone's radio sleeps; a network without a radio has none that could."""
+    cell = row["idle"]["code"]
+    return text(cell) if cell["stages_ms"]["wake"] else "no radio model"
+
+
 def _final(cell: Mapping[str, Any]) -> str:
     return levels(cell["final"]["ms"])
 
@@ -149,14 +160,22 @@ def _within(p95_ms: float | None) -> str:
 
 
 def _later(ms_: Mapping[str, Any], than: Mapping[str, Any]) -> str:
-    """Return the differences of two percentiles; "never" where one of them was never answered."""
-    pairs = [(ms_.get(level, {}).get("value"), than.get(level, {}).get("value")) for level in ("p50", "p95")]
-    return " / ".join(NEVER if a is None or b is None else f"{a - b:.0f}" for a, b in pairs)
+    """Return how much later two percentiles are."""
+    return " / ".join(_of_both(ms_, than, level, lambda a, b: f"{a - b:.0f}") for level in ("p50", "p95"))
 
 
-def _ratio(pair: Sequence[Mapping[str, Any]], level: str) -> float | None:
-    made_ms, recorded_ms = (each.get(level, {}).get("value") for each in pair)
-    return made_ms / recorded_ms if made_ms and recorded_ms else None
+def _ratio(ratios: list[float], one: float, other: float) -> str:
+    """Return a ratio as text, and put it into `ratios`."""
+    ratios.append(one / other)
+    return f"{one / other:.2f}"
+
+
+def _of_both(one: Mapping[str, Any], other: Mapping[str, Any], level: str, text: Callable[[float, float], str]) -> str:
+    """Return what `text` says of two percentiles, where both were measured and both are finite."""
+    if level not in one or level not in other:
+        return TOO_FEW
+    values = one[level]["value"], other[level]["value"]
+    return NEVER if None in values else text(*values)
 
 
 def _with_source(shelf: Shelf, name: str, text: str, about: str = "") -> str:

@@ -11,6 +11,7 @@ from sightline_bench.netsim import realtime
 from sightline_bench.netsim.digests import file_digest
 from sightline_bench.netsim.product_table import as_markdown
 from sightline_bench.netsim.profiles import shipped_profiles
+from sightline_bench.quality.tasks import samples_suite
 from sightline_shared.errors import ConfigInvalid, InputError
 
 FIVE = "\n".join(
@@ -133,7 +134,10 @@ def test_a_budget_that_is_none_is_named(text: str | None, said: str, tmp_path: P
         network.run(options("--profiles", "5g", "--n", "1", "--budget", str(path)))
 
 
-def test_the_product_runs_by_command_without_root_and_is_flagged(tmp_path: Path) -> None:
+def test_the_product_runs_by_command_without_root_and_is_flagged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime, "samples_suite", lambda root: samples_suite(root, items=8))
     own, out = tmp_path / "own.toml", tmp_path / "product.json"
     own.write_text(f"format = 1\n{FIVE}")
     words = ("--what", "product", "--back-end", "proxy", "--profile-file", str(own), "--profiles", "a", "--n", "2")
@@ -144,5 +148,5 @@ def test_the_product_runs_by_command_without_root_and_is_flagged(tmp_path: Path)
     assert set(result["samples"]) >= {
         "a, warm, code: final ms",
         "a, cold, racing: first ms",
-        "none, warm, code: final ms",
+        "none, before, warm, code: final ms",
     }

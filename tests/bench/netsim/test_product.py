@@ -16,7 +16,7 @@ from sightline_bench.netsim.loopback import through_proxy
 from sightline_bench.netsim.product_table import as_markdown
 from sightline_bench.netsim.profiles import AWAKE, Profile, shipped_profiles
 from sightline_bench.netsim.radio import Direction, RadioModel
-from sightline_bench.netsim.schedule import SPARE_S, schedule
+from sightline_bench.netsim.schedule import SPARE_S, WARM_ROUNDS, schedule
 from sightline_bench.netsim.table import Network
 from sightline_bench.netsim.traces import RateTrace
 from sightline_bench.netsim.tunnel import available
@@ -47,8 +47,10 @@ def test_every_round_asks_every_kind_once_and_none_before_the_last_is_over() -> 
     slots = schedule(kinds, takes_s, lead_s, n=50, shots=7, seed=3)
     assert slots == schedule(kinds, takes_s, lead_s, n=50, shots=7, seed=3)
     assert slots != schedule(kinds, takes_s, lead_s, n=50, shots=7, seed=4)
+    assert [slot.counted for slot in slots] == [False] * 3 * WARM_ROUNDS + [True] * 150
     for number in range(50):
-        turn = slots[3 * number : 3 * number + 3]
+        first = 3 * (WARM_ROUNDS + number)
+        turn = slots[first : first + 3]
         assert {(slot.situation, slot.way) for slot in turn} == set(kinds)
         assert {slot.shot for slot in turn} == {number % 7}
     for before, after in pairwise(slots):
@@ -150,7 +152,7 @@ def test_every_way_to_ask_is_answered_through_the_proxy(tmp_path: Path) -> None:
     job = job_of(tmp_path, WAYS, ("warm",), 2)
     steps: list[None] = []
     found, samples = compared([Network.of(NEAR)], job, through_proxy, lambda: steps.append(None), tun=False)
-    assert len(steps) == 2 and set(samples) >= {f"near, warm, {way}: final ms" for way in WAYS}
+    assert len(steps) == 3 and set(samples) >= {f"near, warm, {way}: final ms" for way in WAYS}
     for way in WAYS:
         final_ms = samples[f"near, warm, {way}: final ms"]
         assert len(final_ms) == 2 and np.isfinite(final_ms).all(), way
@@ -199,6 +201,25 @@ def test_a_run_that_was_late_has_no_figures_and_says_so(monkeypatch: pytest.Monk
     found, samples = compared([Network.of(NEAR)], job, carried, lambda: None)
     assert found == {"near": {"late_p99_ms": 7.5, "refused": True}} and "near, warm, code: final ms" in samples
     assert "refused: 7.5 ms late at p99" in as_markdown({"about": "Beware.", "titles": {}, "product": found})
+
+
+@pytest.mark.parametrize(("later_ms", "moved"), [(11.0, False), (14.0, True)])
+def test_a_service_that_takes_longer_at_the_end_marks_its_rows(tmp_path: Path, later_ms: float, moved: bool) -> None:
+    ran = []
+
+    def carried(profile: Profile, plan: object, seed: int, traces: object) -> comparison.Measured:
+        ran.append(profile.name)
+        took_ms = later_ms if len(ran) == 3 else 10.0
+        rows = {f"warm, code: {field}": [30.0] * 4 for field in comparison.FIELDS}
+        return comparison.Measured({**rows, "warm, code: round trip ms": [took_ms] * 4}, 0.1, True, 0)
+
+    job = Job(("code",), ("warm",), 4, 0, [], [shots.Shot("a", {}, ())], tmp_path)
+    found, samples = compared([Network.of(NEAR)], job, carried, lambda: None)
+    cell = found["near"]["cells"]["warm"]["code"]
+    assert ran == ["none", "near", "none"] and {"none, before, warm, code: final ms"} < set(samples)
+    assert cell["own_ms"]["moved"] is moved and cell["own_ms"]["service_after"] == later_ms
+    text = as_markdown({"about": "", "titles": {}, "product": found})
+    assert (" * |" in text) is moved
 
 
 def test_a_way_that_decides_nothing_is_told_before_any_network_is_run(tmp_path: Path) -> None:
