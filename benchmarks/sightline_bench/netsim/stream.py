@@ -9,10 +9,11 @@ Both transports share it; `Framing` says what differs. What it does, by the RFCs
 - the retransmission timer of 6298 with the framing's least addition, doubled each time, 60 s at most; when it fires TCP begins
   again with one packet, QUIC sends the oldest once more; what TCP gave up is restored when a packet from before the timeout is
   acknowledged after it (3522, with timestamps): a radio that woke up slowly is no congestion;
+- TCP sends one packet more when nothing came for two round trips and more than one is under way (tail loss probe, 8985,
+  section 7), and begins to count the timer anew: a radio that wakes up makes no timeout of a large upload;
 - after idling for longer than that timer the window is the initial one again (5681, section 4.1).
 
-Left out: pacing, HyStart, cubic growth beyond the Reno-friendly region, tail loss probes of TCP,
-receive windows, ECN.
+Left out: pacing, HyStart, cubic growth beyond the Reno-friendly region, receive windows, ECN.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ INITIAL_TIMER_NS, LONGEST_TIMER_NS = SECOND_NS, 60 * SECOND_NS
 BACK_OFF = 0.7
 GROWTH = 3 * (1 - BACK_OFF) / (1 + BACK_OFF)
 LATER_PACKETS = 3
+# Linux's TCP_TIMEOUT_MIN, two ticks of a clock of 250 Hz.
+PROBE_NS = 8_000_000
 
 Act = Callable[[], None]
 
@@ -77,6 +80,7 @@ class Stream:
         self._window, self._threshold = float(INITIAL_WINDOW), float("inf")
         self._srtt_ns, self._var_ns, self._doubled = srtt_ns, (srtt_ns or 0) // 4, 0
         self._timer: Timer | None = None
+        self._probed = False
         # The last transmission before a timeout, and the window and threshold then; none while nothing has timed out.
         self._before = (0, 0.0, 0.0)
         self._last_sent_ns = 0
@@ -167,6 +171,7 @@ class Stream:
             self.measure(self._time.now_ns - ack.flight.sent_ns)
         for number in done:
             del self._flying[number]
+        self._probed = self._probed and not done
         self._again = deque(segment for segment in self._again if segment >= ack.through and segment not in ack.beyond)
         if done and 2 * used > self._window:
             self._grow(len(done))
@@ -199,7 +204,29 @@ class Stream:
     def _arm(self) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self._time.after(self.timer_ns, self._fired) if self._flying else None
+        self._timer = None
+        if self._flying:
+            probe_ns = self._probe_ns()
+            self._timer = (
+                self._time.after(self.timer_ns, self._fired)
+                if probe_ns is None or probe_ns >= self.timer_ns
+                else self._time.after(probe_ns, self._probe)
+            )
+
+    def _probe_ns(self) -> int | None:
+        """Return after how long a probe is sent, None for not at all: for one packet alone the timer is sooner."""
+        may = not (self._framing.probes or self._probed or self._doubled or self._again) and len(self._flying) > 1
+        return 2 * self._srtt_ns + PROBE_NS if may and self._srtt_ns is not None else None
+
+    def _probe(self) -> None:
+        """Send something new, be it beyond the window, or the last segment again."""
+        self._probed = True
+        if self._unsent < len(self._segments):
+            self._unsent += 1
+            self._put(self._unsent - 1)
+        else:
+            self._put(max(flight.segment for flight in self._flying.values()))
+        self._arm()
 
     def _fired(self) -> None:
         """Nothing came for too long."""

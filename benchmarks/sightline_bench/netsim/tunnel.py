@@ -78,6 +78,8 @@ def enter(own: str, other: str) -> int:
                 fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH22x", name, flags | _IFF_UP))
         # Else a connection would begin with the window and the round trip of the one before.
         (_SYSCTL / "tcp_no_metrics_save").write_text("1")
+        # Else a socket that chooses cubic once it is connected would keep the pacing of BBR, where that is the default.
+        (_SYSCTL / "tcp_congestion_control").write_text("reno")
     except OSError as error:
         raise InputError(f"{DEVICE}: expected a TUN device, got '{error.strerror}'.", hint="Run as root.") from error
     return device

@@ -10,7 +10,7 @@ from support.netsim_phone import Phone
 
 from sightline_bench.netsim.clock import MS_NS
 from sightline_bench.netsim.exchange import Breakdown
-from sightline_bench.netsim.radio import Direction
+from sightline_bench.netsim.radio import Direction, RadioModel
 from sightline_bench.netsim.stack import Session
 
 BODY, ANSWER = 102, 2093
@@ -96,7 +96,7 @@ def test_a_photograph_of_120_kb_takes_four_flights() -> None:
     assert phone.wire.counts[Direction.UP].dropped == 0
 
 
-def test_a_queue_that_fills_costs_a_timeout_and_three_flights() -> None:
+def test_a_queue_that_fills_costs_a_probe_and_a_round_trip() -> None:
     # Ten packets of 1 ms each into room for six: the last four are dropped, and nothing follows that would show it.
     phone = Phone(room=6)
     found = phone.ask(phone.connect(), 96, 10 * 1448 - 145)
@@ -105,10 +105,28 @@ def test_a_queue_that_fills_costs_a_timeout_and_three_flights() -> None:
     smoothed_ns = 40 * MS_NS
     for packet in (2, 4, 6):
         smoothed_ns += ((40 + packet) * MS_NS + 34_667 - smoothed_ns) // 8
-    timeout_ns = 46_034_667 + smoothed_ns + 200 * MS_NS
-    # Then one packet, whose acknowledgement is delayed by 40 ms; two, acknowledged with the second; and the last one's way of 21 ms.
-    assert found.downlink_ns == timeout_ns + 81_034_667 + 42_034_667 + 21_000_000
+    # Two of these and two ticks of 4 ms later the last packet goes once more, is acknowledged at once, since it is out of order, and
+    # shows that the three before it are gone: they follow one another.
+    probe_ns = 46_034_667 + 2 * smoothed_ns + 8 * MS_NS
+    assert found.downlink_ns == probe_ns + 41_034_667 + 23_000_000
     assert phone.wire.counts[Direction.DOWN].dropped == 4
+
+
+def test_a_probe_waits_for_no_packet_that_is_alone() -> None:
+    # One packet's timer, 40 + 200 ms, comes before two round trips and the least timer would.
+    lossless, lossy = Phone(), Phone(lost_up={0})
+    times = [phone.ask(phone.connect(), BODY, ANSWER).total_ns for phone in (lossless, lossy)]
+    assert times[1] - times[0] == 240 * MS_NS
+
+
+def test_a_radio_that_wakes_up_makes_no_timeout_of_an_upload() -> None:
+    # 250 ms of waking, a timer of 240: the probe after 88 ms puts it off, and is the eleventh packet of the first flight.
+    radio = RadioModel(MS_NS, 0, 10_000 * MS_NS, 250 * MS_NS, 0)
+    awake, asleep = Phone(up_mbit=1200, down_mbit=1200), Phone(up_mbit=1200, down_mbit=1200, radio=radio)
+    for phone in (awake, asleep):
+        phone.ask(phone.connect(), 40_000, ANSWER)
+    packets = [phone.wire.counts[Direction.UP].packets for phone in (awake, asleep)]
+    assert packets[0] == packets[1]  # nothing was sent twice
 
 
 @pytest.mark.parametrize(("others", "waits_ns"), [(1, 1_000_000), (5, 5_000_000)])

@@ -34,7 +34,8 @@ def test_the_table_is_what_the_networks_allow(tmp_path: Path) -> None:
     for row in networks.values():
         for size in ("64 B", "40000 B"):
             warm, cold, idle = (row[situation][size]["ms"]["p50"]["value"] for situation in ("warm", "cold", "idle"))
-            assert warm < cold and warm + 269 < idle
+            # While the radio wakes up a probe goes out, so 40 KB have eleven packets in their first flight.
+            assert warm < cold and warm + (269 if size == "64 B" else 240) < idle <= warm + 271
         assert row["warm"]["64 B"]["ms"]["p50"]["value"] < row["warm"]["40000 B"]["ms"]["p50"]["value"]
     kept = read(tmp_path / "n.json")
     assert kept["networks"] == json.loads(json.dumps(networks)) and kept["scenario"]["server_ms"] == 10
