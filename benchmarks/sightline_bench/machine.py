@@ -47,14 +47,21 @@ def _cpu() -> str:
 
 
 def _revision() -> str:
+    """Return the commit, and "-dirty" where what is measured is not it; the results that a run writes are not measured."""
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],  # noqa: S607  the user's own git, on the user's PATH
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
-        )
+        revision = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)benchmarks/results")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return f"{revision}-dirty" if changed else revision
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(  # noqa: S603  fixed words
+        ["git", *words],  # noqa: S607  the user's own git, on the user's PATH
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent,
+    )
     return done.stdout.strip()
