@@ -142,9 +142,9 @@ def racing(shelf: Shelf) -> str:
 
 
 def _asleep(row: Mapping[str, Any], text: Callable[[Mapping[str, Any]], str]) -> str:
-    """Return the code's times when the phone's radio sleeps; a network without a radio has none that could."""
+    """Return the code's times when the phone's radio sleeps; a network whose radio never idles has none."""
     cell = row["idle"]["code"]
-    return text(cell) if cell["stages_ms"]["wake"] else "no radio model"
+    return text(cell) if cell["stages_ms"]["wake"] else "no sleep modelled"
 
 
 def _final(cell: Mapping[str, Any]) -> str:
