@@ -56,12 +56,12 @@ class Server:
         self._said.close()
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of all its threads so far; NaN on systems without /proc."""
+        """Return the CPU seconds of all its threads so far; NaN on systems that keep no such clock."""
         try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            # What clock_getcpuclockid(3) returns on Linux: to the nanosecond, where /proc counts in ticks of 10 ms.
+            return time.clock_gettime((~self._process.pid << 3) | 2)
         except OSError:
             return float("nan")
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _wait_for_address(self) -> Address:
         give_up = time.monotonic() + START_S
