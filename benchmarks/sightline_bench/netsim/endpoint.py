@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 from sightline_bench.netsim.tunnel import PHONE, PORT, SERVICE, enter, hurried
 
@@ -93,7 +94,14 @@ def tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def main(role: str, control_fd: str, plan: str = "{}") -> None:
+def be(
+    serve: Callable[[socket.socket], None],
+    ask: Callable[[socket.socket, dict[str, list[int]]], dict[str, list[float]]],
+    role: str,
+    control_fd: str,
+    plan: str = "{}",
+) -> None:
+    """Be one side in a namespace of its own, as the module's command line says: `serve`, or `ask` and print what it returns."""
     with socket.socket(fileno=int(control_fd)) as control, hurried():
         asks = role == "ask"
         device = enter(PHONE, SERVICE) if asks else enter(SERVICE, PHONE)
@@ -105,4 +113,4 @@ def main(role: str, control_fd: str, plan: str = "{}") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    be(serve, ask, *sys.argv[1:])

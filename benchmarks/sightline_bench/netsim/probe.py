@@ -9,15 +9,14 @@ Descriptors go as in `endpoint`, and so does a request's head; an answer begins 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
 import sys
 import threading
 import time
 
-from sightline_bench.netsim.endpoint import CHUNK, HEAD, connected, receive, stream_socket, tune
-from sightline_bench.netsim.tunnel import PHONE, PORT, SERVICE, enter, hurried
+from sightline_bench.netsim.endpoint import CHUNK, HEAD, be, connected, receive, stream_socket, tune
+from sightline_bench.netsim.tunnel import PORT, SERVICE
 
 # Bytes after the first piece that came, and the nanoseconds that they took.
 REPORT = struct.Struct("!QQ")
@@ -118,16 +117,5 @@ def _transfer(connection: socket.socket, way: str, size_bytes: int) -> float:
     return 8000 * after_bytes / max(1, took_ns)
 
 
-def main(role: str, control_fd: str, plan: str) -> None:
-    with socket.socket(fileno=int(control_fd)) as control, hurried():
-        asks = role == "ask"
-        device = enter(PHONE, SERVICE) if asks else enter(SERVICE, PHONE)
-        socket.send_fds(control, [b"d"], [device])
-        if asks:
-            sys.stdout.write(json.dumps(ask(control, json.loads(plan))))
-        else:
-            serve(control)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    be(serve, ask, *sys.argv[1:])

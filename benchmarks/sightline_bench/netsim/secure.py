@@ -10,7 +10,6 @@ run, and as large as the model takes it to be.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import ssl
 import sys
@@ -18,8 +17,8 @@ import time
 
 import trustme
 
-from sightline_bench.netsim.endpoint import HEAD, connected, exchange, receive, stream_socket, tune
-from sightline_bench.netsim.tunnel import PHONE, PORT, SERVICE, enter, hurried
+from sightline_bench.netsim.endpoint import HEAD, be, connected, exchange, receive, stream_socket, tune
+from sightline_bench.netsim.tunnel import PORT, SERVICE
 
 NAME = "service.sightline.test"
 # Names that nobody asks for: they fill the chain up to the 1,900 bytes of stack.py.
@@ -86,16 +85,5 @@ def _sealed(context: ssl.SSLContext, ticket: ssl.SSLSession | None) -> ssl.SSLSo
     return context.wrap_socket(connected(), server_hostname=NAME, session=ticket)
 
 
-def main(role: str, control_fd: str, plan: str = "{}") -> None:
-    with socket.socket(fileno=int(control_fd)) as control, hurried():
-        asks = role == "ask"
-        device = enter(PHONE, SERVICE) if asks else enter(SERVICE, PHONE)
-        socket.send_fds(control, [b"d"], [device])
-        if asks:
-            sys.stdout.write(json.dumps(ask(control, json.loads(plan))))
-        else:
-            serve(control)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    be(serve, ask, *sys.argv[1:])
