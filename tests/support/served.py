@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,10 @@ COMMAND = "import sys; from sightline_shared.cli import main; sys.exit(main(sys.
 
 @dataclass(frozen=True)
 class Held:
-    """What a process holds."""
+    """What a process holds; `files` are those besides `database_files`, of which each thread's connection has some of its own."""
 
     files: int
+    database_files: int
     threads: int
     resident_bytes: int
 
@@ -64,7 +66,12 @@ class Served:
         status = (own / "status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())
         resident_bytes = int(fields["VmRSS"].split()[0]) * 1024
-        return Held(len(list((own / "fd").iterdir())), int(fields["Threads"]), resident_bytes)
+        names = []
+        for link in (own / "fd").iterdir():
+            with suppress(FileNotFoundError):  # a connection that is closed meanwhile
+                names.append(str(link.readlink()))
+        of_database = sum(name.startswith(str(self.data / "catalogue.sqlite")) for name in names)
+        return Held(len(names) - of_database, of_database, int(fields["Threads"]), resident_bytes)
 
     def settled(self, files: int | None = None) -> Held:
         """Return what is held when the callers' connections are gone: no more than so many files, or no longer fewer."""
